@@ -13,10 +13,45 @@ export interface ResourceCapability {
   readonly step?: number;
   readonly smallest?: number;
   readonly largest?: number;
-  /** A linear tie to another resource, such as Vercel's 2048 MiB a vCPU: `{ to: "cpu", perUnit: 2147483648 }`. */
-  readonly tied?: { readonly to: "cpu"; readonly perUnit: number };
+  /** The only values there are, ascending, in place of `step`, `smallest` and `largest`. */
+  readonly values?: readonly number[];
+  /** Not chosen but given: so much for each core, such as Vercel's 2048 MiB a vCPU. Cores are added until a `min` is met. */
+  readonly perCore?: number;
   /** What happens at the cap: throttled, or the process or the whole sandbox ends. */
   readonly exceeded?: "throttled" | "process-killed" | "sandbox-stopped" | "write-fails";
+}
+
+/** One size among those that can be had; a spec gets the first that meets all its bounds. */
+export interface SandboxSize {
+  readonly name: string;
+  readonly cpu: number;
+  readonly memoryBytes: number;
+  readonly diskBytes: number;
+}
+
+/** One way in which a provider ends a sandbox by itself. A time is rounded up to a multiple of `stepMs`: never earlier than asked. */
+export interface ExpiryCapability {
+  readonly support: Support;
+  readonly ends: "stopped" | "destroyed";
+  /** When the spec says nothing. Absent: then it never ends so. */
+  readonly defaultMs?: number;
+  readonly maxMs?: number;
+  readonly stepMs: number;
+  /** Whether `extend` moves it. */
+  readonly extend: boolean;
+}
+
+/** What an egress rule for some kinds of target can say there. */
+export interface EgressTargetCapability {
+  readonly kinds: readonly ("host" | "wildcard" | "cidr")[];
+  /** What is let through; everything else to that target stays blocked. */
+  readonly protocols: readonly ("http" | "tls" | "tcp" | "udp")[];
+  /** `chosen`: a rule may name any. `all`: a rule opens every port, naming some is refused. A list: the only ones there are. */
+  readonly ports: "chosen" | "all" | readonly number[];
+  readonly narrowedBy: readonly ("method" | "path")[];
+  readonly ipv6?: boolean;
+  /** Rules of these kinds together. */
+  readonly maxCount?: number;
 }
 
 /** Which signals of `SandboxProcess.signal` arrive, and at whom. */
@@ -47,17 +82,31 @@ export type Keeps = "disk" | "disk+memory";
  */
 export interface Capabilities {
   /** `any`: every image reference. `prepared`: only what was made ready at the vendor, by name or template. */
-  readonly image: false | { readonly from: "any" | "prepared"; readonly templates: Support | false };
+  readonly image:
+    | false
+    | {
+        readonly from: "any" | "prepared";
+        readonly templates: Support | false;
+        /** Tags that are refused, `""` among them where a tag or digest must be given. */
+        readonly refusedTags?: readonly string[];
+      };
   readonly cpu: false | ResourceCapability;
   readonly memory: false | ResourceCapability;
   readonly disk: false | ResourceCapability;
+  /** Present where cpu, memory and disk come only together. Bounds are met by a whole size, and the three above say what a cap does. */
+  readonly sizes?: readonly SandboxSize[];
   readonly gpu: false | { readonly types: "any" | readonly string[]; readonly maxCount?: number };
   /** A cap on processes and threads. */
   readonly processes: false | ResourceCapability;
-  readonly env: false | Support;
+  readonly env:
+    | false
+    | { readonly support: Support; /** `identifier`: letters, digits and `_`, no digit first. */ readonly names: "any" | "identifier" };
   readonly labels: false | LabelCapability;
-  readonly region: false | { readonly chosenBy: "sandbox" | "provider" | "deployment"; readonly names: "any" | readonly string[] };
-  /** Which users programs may run as. `numeric`: any uid but 0. */
+  /** `strict: false`: a wish that the vendor may pass over, so a spec that names a region is refused. */
+  readonly region:
+    | false
+    | { readonly chosenBy: "sandbox" | "provider" | "deployment"; readonly names: "any" | readonly string[]; readonly strict: boolean };
+  /** Which users a whole sandbox may run as (`SandboxSpec.user`); `exec.user` is about one call. `numeric`: any uid but 0. */
   readonly user: false | { readonly support: Support; readonly names: "any" | "numeric" | readonly string[] };
 
   readonly identity: {
@@ -73,19 +122,19 @@ export interface Capabilities {
   readonly expiry:
     | false
     | {
-        readonly support: Support;
-        readonly measures: readonly ("lifetime" | "idle" | "orphaned")[];
-        readonly ends: "stopped" | "destroyed";
-        readonly defaultMs?: number;
-        readonly maxMs?: number;
-        readonly stepMs: number;
-        readonly extend: boolean;
+        readonly lifetime: false | ExpiryCapability;
+        readonly idle: false | ExpiryCapability;
+        readonly orphaned: false | ExpiryCapability;
       };
 
   readonly exec: {
     readonly streams: "separate" | "merged";
     readonly bytes: "exact" | "text";
     readonly stdin: Support | false;
+    /** Present and `false` where all input must be there before the program starts. */
+    readonly stdinWhileRunning?: false;
+    /** Whether one call may name another user than the sandbox's. */
+    readonly user: Support | false;
     readonly signal: SignalCapability | false;
     /** Whether an end by signal is told apart from `exit 128+n`. */
     readonly exitSignal: boolean;
@@ -93,6 +142,8 @@ export interface Capabilities {
     /** Whether output beyond a limit is dropped inside the sandbox, or only here. */
     readonly outputLimit: Support;
     readonly maxConcurrent?: number;
+    /** Of all arguments together, in bytes. */
+    readonly maxArgvBytes?: number;
   };
   /** A shell whose directory, variables, functions and jobs last from one command to the next. */
   readonly shell: false | { readonly support: Support; readonly keeps: "state" | "files" };
@@ -108,9 +159,11 @@ export interface Capabilities {
     readonly ranges: Support;
     readonly list: Support;
     readonly rename: Support;
+    /** Telling of a link itself (`follow: false`), its target, and making one. */
+    readonly symlinks: Support | false;
     /** Whether `roots` are held against links and races, or only against what the path says. */
     readonly confined: "resolved" | "lexical" | false;
-    /** `false` where only one directory tree can be reached; then its path. */
+    /** Where only one directory tree can be reached, by files and as work directory: its path. */
     readonly only?: string;
   };
   /** Line ranges, literal edits, glob and grep. */
@@ -122,8 +175,19 @@ export interface Capabilities {
     | false
     | { readonly support: Support; readonly of: Keeps; readonly whileRunning: boolean; readonly endsSandbox?: boolean; readonly maxAgeMs?: number };
   readonly fork: false | { readonly support: Support; readonly of: Keeps };
-  readonly resize: false | { readonly support: Support; readonly what: readonly ("cpu" | "memory" | "disk")[]; readonly live: boolean };
-  readonly ports: false | { readonly connect: Support | false; readonly url: "public" | "token" | false; readonly declared: boolean; readonly max?: number };
+  readonly resize:
+    | false
+    | { readonly support: Support; readonly cpu: ResizeCapability; readonly memory: ResizeCapability; readonly disk: ResizeCapability };
+  /** `declared`: only ports that the spec names. `protocols` of `connect` and `url` together; `tcp` is any bytes. */
+  readonly ports:
+    | false
+    | {
+        readonly connect: Support | false;
+        readonly url: "public" | "token" | false;
+        readonly protocols: readonly ("http" | "tls" | "tcp")[];
+        readonly declared: boolean;
+        readonly maxCount?: number;
+      };
   /** `deny-all`: no network at all. Anything else a policy may say is `rules`. */
   readonly egress: {
     readonly denyAll: Support | false;
@@ -131,16 +195,19 @@ export interface Capabilities {
       | false
       | {
           readonly support: Support;
-          readonly matches: readonly ("host" | "wildcard" | "cidr" | "port" | "method" | "path")[];
-          readonly protocols: readonly ("http" | "tls" | "tcp" | "udp")[];
-          readonly maxRules?: number;
+          readonly targets: readonly EgressTargetCapability[];
           readonly live: boolean;
           readonly inject: "headers" | "placeholder" | "handler" | false;
+          /** What stays reachable whatever the rules say. Empty: nothing. */
+          readonly leaks: readonly ("dns" | "vendor-services")[];
         };
   };
   /** Pairs that exclude each other, such as a disk limit with a snapshot; asking for both is refused. */
   readonly excludes: readonly { readonly a: CapabilityName; readonly b: CapabilityName; readonly because: string }[];
 }
+
+/** `shrinks: false`: only upwards. `live: false`: only while stopped. */
+export type ResizeCapability = false | { readonly live: boolean; readonly shrinks: boolean };
 
 export type CapabilityName = Exclude<keyof Capabilities, "excludes">;
 

@@ -38,7 +38,9 @@ export interface SandboxRef {
 }
 
 /** Who ends the sandbox: the process that made it, or the session that it belongs to. */
-export type Ownership = { readonly by: "process"; readonly host: string; readonly pid: number } | { readonly by: "session"; readonly session: string };
+export type Ownership =
+  | { readonly by: "process"; readonly host: string; readonly pid: number }
+  | { readonly by: "session"; readonly session: string };
 
 /** Complete and checked: defaults are filled in, unsupported options were refused. */
 export interface CreateRequest {
@@ -97,7 +99,10 @@ export interface SandboxProvider {
   /** Free everything without connecting. Idempotent. Checks the proof. */
   destroy(ref: SandboxRef, options: CallOptions): Promise<void>;
   /** Present exactly when `capabilities.suspend` is not `false`. */
-  resume?(ref: SuspendedRef, options: CallOptions): Promise<{ readonly driver: SandboxDriver; readonly lost: readonly ("processes" | "memory" | "files")[] }>;
+  resume?(
+    ref: SuspendedRef,
+    options: CallOptions,
+  ): Promise<{ readonly driver: SandboxDriver; readonly lost: readonly ("processes" | "memory" | "files")[] }>;
 }
 
 /** How output beyond a limit is cut. Dropped bytes are counted in {@link ProcessExit}. */
@@ -390,7 +395,10 @@ export interface ResizeFacet {
 
 export interface PortsFacet {
   /** A duplex byte stream to a TCP port inside. */
-  connect(port: number, options: CallOptions): Promise<{ readonly readable: ReadableStream<Uint8Array>; readonly writable: WritableStream<Uint8Array> }>;
+  connect(
+    port: number,
+    options: CallOptions,
+  ): Promise<{ readonly readable: ReadableStream<Uint8Array>; readonly writable: WritableStream<Uint8Array> }>;
   /** Present exactly when `capabilities.ports.url` is not `false`. */
   url?(port: number, options: CallOptions): Promise<URL>;
 }

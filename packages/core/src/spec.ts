@@ -48,6 +48,8 @@ export interface SandboxSpec {
     /** With no worker connected for this long. */
     readonly orphanedMs?: number;
   };
+  /** TCP ports inside that `connect` and `url` will ask for. Needed only where `capabilities.ports.declared` says so. */
+  readonly ports?: readonly number[];
   /** Default: nothing may be reached. */
   readonly egress?: EgressPolicy;
 }
@@ -60,6 +62,7 @@ const bounds = (unit: z.ZodNumber): z.ZodType<Bounds> =>
 
 const bytes = z.number().int().positive();
 const milliseconds = z.number().int().positive();
+const port = z.number().int().min(1).max(65_535);
 const text = z.string().min(1);
 const withoutNul = z.string().refine((value) => !value.includes("\0"), "cannot hold a NUL character");
 
@@ -67,7 +70,7 @@ export const egressPolicySchema: z.ZodType<EgressPolicy> = z.strictObject({
   allow: z.array(
     z.strictObject({
       to: text,
-      ports: z.array(z.number().int().min(1).max(65_535)).min(1).exactOptional(),
+      ports: z.array(port).min(1).exactOptional(),
       methods: z.array(text).min(1).exactOptional(),
       paths: z.array(z.string().startsWith("/")).min(1).exactOptional(),
     }),
@@ -96,5 +99,6 @@ export const sandboxSpecSchema: z.ZodType<SandboxSpec> = z.strictObject({
       orphanedMs: milliseconds.exactOptional(),
     })
     .exactOptional(),
+  ports: z.array(port).min(1).exactOptional(),
   egress: egressPolicySchema.exactOptional(),
 });
