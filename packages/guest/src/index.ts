@@ -1,1 +1,3 @@
-export {};
+export * from "./capabilities.ts";
+export * from "./driver.ts";
+export type * from "./guest-stream.ts";
