@@ -184,6 +184,8 @@ export interface SandboxProcess {
 /** One sandbox, as an adapter implements it. Calls may overlap. */
 export interface SandboxDriver {
   readonly ref: SandboxRef;
+  /** Of the spec that it was made with: absolute, where relative paths and commands without `cwd` start. */
+  readonly workdir: string;
   /** Resolved from its spec and the probed engine; limits included. */
   readonly capabilities: Capabilities;
   /** Resolves when the connection or sandbox is lost, with the reason; never rejects. Not after `close` or `destroy`. */
