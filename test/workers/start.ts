@@ -1,0 +1,80 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** A worker in a process of its own, serving the environment of a simulator. */
+export interface WorkerProcess extends AsyncDisposable {
+  readonly pid: number;
+  /** What it wrote so far, both streams. */
+  readonly output: () => string;
+  /** Resolves when the process has ended. */
+  readonly ended: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>;
+  kill(signal: NodeJS.Signals): void;
+}
+
+export interface Environment {
+  readonly url: string;
+  readonly environmentId: string;
+  readonly environmentKey: string;
+}
+
+const nodeArguments = ["--conditions=@glovebox/source"];
+
+function start(
+  arguments_: readonly string[],
+  environment: Environment,
+  extra: Readonly<Record<string, string>>,
+  cleanUp: () => Promise<void>,
+): WorkerProcess {
+  const child: ChildProcess = spawn(process.execPath, [...nodeArguments, ...arguments_], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: {
+      PATH: process.env["PATH"],
+      HOME: process.env["HOME"],
+      ANTHROPIC_ENVIRONMENT_ID: environment.environmentId,
+      ANTHROPIC_ENVIRONMENT_KEY: environment.environmentKey,
+      ANTHROPIC_BASE_URL: environment.url,
+      ...extra,
+    },
+  });
+  const chunks: Buffer[] = [];
+  for (const stream of [child.stdout, child.stderr]) stream?.on("data", (chunk: Buffer) => chunks.push(chunk));
+  const ended = once(child, "exit").then(([code, signal]) => ({ code: code as number | null, signal: signal as NodeJS.Signals | null }));
+  return {
+    pid: child.pid ?? -1,
+    output: () => Buffer.concat(chunks).toString(),
+    ended,
+    kill: (signal) => void child.kill(signal),
+    [Symbol.asyncDispose]: async () => {
+      if (child.exitCode === null && child.signalCode === null) {
+        child.kill("SIGTERM");
+        const timer = setTimeout(() => child.kill("SIGKILL"), 30_000);
+        await ended;
+        clearTimeout(timer);
+      }
+      await cleanUp();
+    },
+  };
+}
+
+/** `glovebox worker`. */
+export function startWorker(
+  environment: Environment,
+  provider: "docker" | "virtual",
+  options: { readonly flags?: readonly string[]; readonly env?: Readonly<Record<string, string>> } = {},
+): WorkerProcess {
+  return start(
+    ["packages/cli/src/main.ts", "worker", "--provider", provider, ...(options.flags ?? [])],
+    environment,
+    options.env ?? {},
+    async () => {},
+  );
+}
+
+/** The SDK's `EnvironmentWorker`, its tools in process on this machine, in a directory of its own. */
+export async function startOfficialWorker(environment: Environment): Promise<WorkerProcess> {
+  const workdir = await mkdtemp(join(tmpdir(), "glovebox-official-"));
+  return start(["test/workers/official.ts", workdir], environment, {}, () => rm(workdir, { recursive: true, force: true }));
+}
