@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ownerKey } from "./sandboxes.ts";
 
 /** A worker in a process of its own, serving the environment of a simulator. */
 export interface WorkerProcess extends AsyncDisposable {
@@ -36,6 +37,7 @@ function start(
       ANTHROPIC_ENVIRONMENT_ID: environment.environmentId,
       ANTHROPIC_ENVIRONMENT_KEY: environment.environmentKey,
       ANTHROPIC_BASE_URL: environment.url,
+      GLOVEBOX_OWNER_KEY: Buffer.from(ownerKey).toString("hex"),
       ...extra,
     },
   });

@@ -1,0 +1,32 @@
+import { randomBytes } from "node:crypto";
+import { destroySandbox, listSandboxes, Sandbox, type SandboxEntry } from "@glovebox/core";
+import { docker } from "@glovebox/docker";
+import type { Simulator } from "@glovebox/simulator";
+
+/** Shared by the workers that this process starts and by what looks at their sandboxes. */
+export const ownerKey: Uint8Array = randomBytes(32);
+
+async function sandboxesOf(simulator: Simulator): Promise<SandboxEntry[]> {
+  const entries = await Array.fromAsync(listSandboxes(docker()));
+  return entries.filter(({ ownership }) => ownership?.by === "session" && simulator.session(ownership.session) !== undefined);
+}
+
+/** Destroys, at the end of its scope, the sandboxes of every session of this simulator. */
+export function removeSandboxes(simulator: Simulator): AsyncDisposable {
+  return {
+    [Symbol.asyncDispose]: async () => {
+      for (const { ref } of await sandboxesOf(simulator)) await destroySandbox(docker(), ref, { ownerKey });
+    },
+  };
+}
+
+/** Waits until a session has a sandbox, and joins it: the worker goes on serving. */
+export async function ownedSandbox(simulator: Simulator, sessionId: string): Promise<Sandbox> {
+  for (;;) {
+    const entry = (await sandboxesOf(simulator)).find(
+      ({ ownership, state }) => ownership?.by === "session" && ownership.session === sessionId && state === "running",
+    );
+    if (entry !== undefined) return Sandbox.attach(docker(), entry.ref, { ownerKey });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
