@@ -38,9 +38,10 @@ export async function ownershipProof(ownerKey: Uint8Array, provider: string, id:
   }
   const algorithm = { name: "HMAC", hash: "SHA-256" };
   const key = await crypto.subtle.importKey("raw", Uint8Array.from(ownerKey), algorithm, false, ["sign"]);
-  // lengths first, so that no two pairs of names give the same text
+  // JSON, so that no two pairs of names give the same text
   const text = new TextEncoder().encode(JSON.stringify(["glovebox.owner.1", provider, id]));
-  return new Uint8Array(await crypto.subtle.sign("HMAC", key, text)).toHex();
+  const proof = new Uint8Array(await crypto.subtle.sign("HMAC", key, text));
+  return Array.from(proof, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** A ref without its proof, as a listing gives it, is completed with the owner key. */

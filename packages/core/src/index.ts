@@ -1,4 +1,16 @@
+export type { Limits } from "./calls.ts";
 export * from "./capabilities.ts";
+export type { KeyedLimits, SandboxState } from "./driver-calls.ts";
+export { globMatcher } from "./emulate/glob.ts";
 export * from "./errors.ts";
-export * from "./spec.ts";
+export * from "./files.ts";
+export { checkSandboxId, newSandboxId, ownershipProof, thisProcess } from "./identity.ts";
+export { type CommandOptions, type ExecOptions, ExecResult, type OutputOptions, RunningProcess, type SpawnOptions } from "./process.ts";
 export type * from "./provider.ts";
+export * from "./sandbox.ts";
+export * from "./settle.ts";
+export * from "./shell.ts";
+export { checkSpec, defaultWorkdir } from "./spec-check.ts";
+export * from "./spec.ts";
+export type { Content } from "./streams.ts";
+export { type TreeEntry, treeSegments } from "./tree.ts";
