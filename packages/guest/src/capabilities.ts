@@ -14,6 +14,15 @@ export const guestCapabilities: Pick<Capabilities, "exec" | "shell" | "pty" | "f
   },
   shell: { support: "native", keeps: "state" },
   pty: false,
-  files: { support: "native", read: "stream", write: "stream", ranges: "native", list: "native", rename: "native", symlinks: "native", confined: "resolved" },
+  files: {
+    support: "native",
+    read: "stream",
+    write: "stream",
+    ranges: "native",
+    list: "native",
+    rename: "native",
+    symlinks: "native",
+    confined: "resolved",
+  },
   text: "native",
 };

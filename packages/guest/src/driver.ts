@@ -1,5 +1,10 @@
 import type { AttachMode, CallOptions, Capabilities, SandboxDriver, SandboxError, SandboxRef } from "@glovebox/core";
+import { guestClient } from "./client.ts";
 import type { GuestStream } from "./guest-stream.ts";
+import { ReconnectingLink } from "./link.ts";
+
+const DEFAULT_RECONNECT_MS = 10_000;
+const DEFAULT_HELLO_MS = 10_000;
 
 /** What an adapter adds to what the guest gives. */
 export type AdapterFacets = Pick<
@@ -9,6 +14,8 @@ export type AdapterFacets = Pick<
 
 export interface GuestDriverOptions extends AdapterFacets {
   readonly ref: SandboxRef;
+  /** Absolute. */
+  readonly workdir: string;
   /** Of this sandbox, resolved. `shell`, `text` and `calls` become facets exactly where it says so; {@link guestCapabilities} is the guest's part. */
   readonly capabilities: Capabilities;
   /** A created sandbox is taken over. */
@@ -41,4 +48,35 @@ export interface GuestDriverOptions extends AdapterFacets {
  * @throws {SandboxError} what `connect` throws; `unavailable`: the guest gave no hello, or broke the protocol; `unauthenticated`: it refused the secret;
  * `failed_precondition`: it speaks another protocol. The abort reason is thrown as it is. Nothing stays open then.
  */
-export declare function guestDriver(options: GuestDriverOptions, call: CallOptions): Promise<SandboxDriver>;
+export async function guestDriver(options: GuestDriverOptions, { signal }: CallOptions): Promise<SandboxDriver> {
+  const { ref, workdir, capabilities, mode, connect, destroy, release, diagnose, secret, reconnectMs, helloMs, ...adapterFacets } = options;
+  const link = await ReconnectingLink.open(
+    { mode, connect, diagnose, secret, reconnectMs: reconnectMs ?? DEFAULT_RECONNECT_MS, helloMs: helloMs ?? DEFAULT_HELLO_MS },
+    signal,
+  );
+  const client = guestClient(link);
+  let released: Promise<void> | undefined;
+  const releaseOnce = (): Promise<void> => (released ??= release?.() ?? Promise.resolve());
+  const close = (): Promise<void> => {
+    link.close();
+    return releaseOnce();
+  };
+  void link.lost.then(() => releaseOnce().catch(() => undefined)); // a close after the loss gets the same failure
+  return {
+    ...adapterFacets,
+    ref,
+    workdir,
+    capabilities,
+    lost: link.lost,
+    spawn: client.spawn,
+    files: client.files,
+    ...(capabilities.shell !== false && { shell: client.shell }),
+    ...(capabilities.text === "native" && { text: client.text }),
+    ...(capabilities.calls !== false && { calls: { ...client.calls, generation: link.generation } }),
+    close,
+    destroy: async (call) => {
+      await close();
+      await destroy(call);
+    },
+  };
+}
