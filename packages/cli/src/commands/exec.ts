@@ -1,0 +1,130 @@
+import { constants } from "node:os";
+import { Readable } from "node:stream";
+import { type ProcessExit, type RunningProcess, Sandbox, SandboxError, type SandboxSpec } from "@glovebox/core";
+import { type Command, type CommandContext, defineCommand } from "../command.ts";
+import { CommandError, execExitCodeTexts, exitCodes, UsageError } from "../failure.ts";
+import { machineOwnerKey, openProvider, providerFlag } from "../providers.ts";
+import { pump } from "../pump.ts";
+
+const flags = {
+  provider: providerFlag,
+  image: { kind: "text", value: "IMAGE", text: "Image of the new sandbox", fallback: "the provider's own" },
+  sandbox: { kind: "text", value: "ID", text: "Run in this sandbox, which stays; see `glovebox ps`" },
+  env: { kind: "pairs", short: "e", text: "Environment variable of the program" },
+  workdir: { kind: "text", short: "w", value: "PATH", text: "Absolute directory to run in", fallback: "the sandbox's own, /workspace" },
+  user: { kind: "text", short: "u", value: "USER", text: "User to run as (name, uid or uid:gid)", fallback: "the sandbox's own" },
+  timeout: { kind: "duration", text: "Kill the program after this long", fallback: "never" },
+  keep: { kind: "switch", text: "Leave the new sandbox running and print its id on stderr" },
+  "no-stdin": { kind: "switch", short: "n", text: "Do not read stdin; the program gets end of file" },
+} as const;
+
+export const exec: Command = defineCommand({
+  name: "exec",
+  summary: "Run one program in a new sandbox, or in one that runs",
+  usage: ["[FLAGS] -- PROGRAM [ARGUMENTS]"],
+  details: [
+    "stdin, stdout and stderr are passed through byte for byte, as they come. That includes control sequences: what a hostile program writes reaches " +
+      "your terminal. Pipe the output through a pager or into a file when you do not trust it.",
+    "The program is started as it is, without a shell: `glovebox exec -- sh -c 'ls | wc -l'`. The sandbox has no network. It is destroyed when the " +
+      "program has ended, unless --keep or --sandbox is given.",
+    "The first Ctrl-C or SIGTERM goes to the program, the second kills it, the third ends glovebox at once.",
+  ],
+  flags,
+  positionals: { min: 0, max: 0, name: "" },
+  takesRest: true,
+  exitCodes: execExitCodeTexts,
+  patience: 2,
+  run: async ({ flags: given, rest }, context) => {
+    const [program, ...programArguments] = rest ?? [];
+    if (program === undefined) throw new UsageError("no program; write it after --: glovebox exec -- ls -l");
+    if (given.workdir !== undefined && !given.workdir.startsWith("/")) throw new UsageError("--workdir: give an absolute path");
+    for (const flag of ["image", "keep"] as const) {
+      if (given.sandbox !== undefined && given[flag] !== undefined && given[flag] !== false) {
+        throw new UsageError(`--${flag} is for a new sandbox, --sandbox names one that runs; give one of the two`);
+      }
+    }
+    try {
+      const provider = await openProvider(given.provider ?? "docker");
+      const ownerKey = await machineOwnerKey();
+      const spec: SandboxSpec = {
+        ...(given.image === undefined ? {} : { image: given.image }),
+        ...(given.workdir === undefined ? {} : { workdir: given.workdir }),
+      };
+      const sandbox =
+        given.sandbox === undefined
+          ? await Sandbox.create(provider, spec, {
+              ownerKey,
+              signal: context.signal,
+              ...(given.keep ? { ownership: { by: "session", session: "glovebox-cli" } } : {}),
+            })
+          : await Sandbox.attach(provider, { provider: provider.name, id: given.sandbox }, { ownerKey, mode: "join", signal: context.signal });
+      try {
+        if (given.keep) context.stderr.write(`${sandbox.id}\n`);
+        return await runProgram(sandbox, [program, ...programArguments], given, context);
+      } finally {
+        // a borrowed sandbox is only let go by its disposal
+        await (given.keep ? sandbox.close() : sandbox[Symbol.asyncDispose]());
+      }
+    } catch (error) {
+      if (SandboxError.is(error)) throw new CommandError(error.message, { cause: error.cause, exitCode: failureCode(error) });
+      throw error;
+    }
+  },
+});
+
+interface ProgramFlags {
+  readonly env: Readonly<Record<string, string>>;
+  readonly workdir: string | undefined;
+  readonly user: string | undefined;
+  readonly timeout: number | undefined;
+  readonly "no-stdin": boolean;
+}
+
+async function runProgram(sandbox: Sandbox, argv: readonly string[], given: ProgramFlags, context: CommandContext): Promise<number> {
+  // until it runs, an interruption aborts the start; from then on it goes to the program
+  const starting = new AbortController();
+  let running: RunningProcess | undefined;
+  context.onInterrupt((interruption) => {
+    if (running === undefined) return starting.abort(interruption);
+    const name = context.signal.aborted ? "SIGKILL" : interruption.signalName;
+    running.signal(name).catch(() => undefined); // it has ended, or the sandbox is lost, which `exit` tells
+  });
+  running = await sandbox.spawn(argv, {
+    env: given.env,
+    stdin: given["no-stdin"] ? "null" : "pipe",
+    signal: starting.signal,
+    ...(given.workdir === undefined ? {} : { cwd: given.workdir }),
+    ...(given.user === undefined ? {} : { user: given.user }),
+    ...(given.timeout === undefined ? {} : { timeoutMs: given.timeout }),
+  });
+  const feeding = running.stdin === null ? undefined : feed(context, running.stdin);
+  const [exit] = await Promise.all([running.exit, pump(running.stdout, context.stdout), pump(running.stderr, context.stderr)]);
+  feeding?.stop();
+  return exitCodeOf(exit);
+}
+
+/** Pass stdin on until it ends, or the program does not want it any more. */
+function feed({ stdin }: CommandContext, to: WritableStream<Uint8Array>): { readonly stop: () => void } {
+  const stopped = new AbortController();
+  // an ended program refuses input, which is no failure of ours
+  const done = (Readable.toWeb(stdin) as ReadableStream<Uint8Array>).pipeTo(to, { signal: stopped.signal }).catch(() => undefined);
+  return {
+    stop: () => {
+      stopped.abort();
+      void done.then(() => stdin.destroy());
+    },
+  };
+}
+
+/** As a shell reports it. */
+export function exitCodeOf(exit: ProcessExit): number {
+  if (exit.timedOut) return exitCodes.timedOut;
+  if (exit.code !== null) return exit.code;
+  return 128 + (constants.signals[(exit.signal ?? "SIGKILL") as keyof typeof constants.signals] ?? 0);
+}
+
+function failureCode({ code, reason }: SandboxError): number {
+  if (code === "not_found" && reason === "ENOENT") return exitCodes.notFound;
+  if (code === "permission_denied" && reason === "EACCES") return exitCodes.notExecutable;
+  return exitCodes.gloveboxFailed;
+}

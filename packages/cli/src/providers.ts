@@ -1,0 +1,50 @@
+import type { SandboxProvider } from "@glovebox/core";
+import { SandboxError } from "@glovebox/core";
+import { ownerKey } from "@glovebox/node";
+import type { Flag } from "./flags.ts";
+
+/** Every provider that the command knows. */
+export const providerNames = ["docker", "virtual"] as const;
+export type ProviderName = (typeof providerNames)[number];
+
+/** The `--provider` flag of commands that need sandboxes which outlive them. */
+export const providerFlag = {
+  kind: "choice",
+  choices: providerNames,
+  fallback: "docker",
+  text: "Where sandboxes run: containers of a Docker engine, or embedded in this process (no isolation from it to rely on, nothing to install)",
+} as const satisfies Flag;
+
+/** The provider of that name. Its vendor's code is loaded now, and nothing is asked of an engine yet. */
+export async function openProvider(name: ProviderName): Promise<SandboxProvider> {
+  if (name === "virtual") return (await import("@glovebox/virtual")).virtual();
+  return (await import("@glovebox/docker")).docker();
+}
+
+export interface Choice {
+  readonly provider: SandboxProvider;
+  /** Why this one, in a few words. */
+  readonly because: string;
+}
+
+/**
+ * The provider that was asked for; else Docker when its engine answers and has the image, else the embedded one.
+ * @param image the one that Docker must have; absent: its default
+ */
+export async function chooseProvider(wanted: ProviderName | undefined, signal: AbortSignal): Promise<Choice> {
+  if (wanted !== undefined) return { provider: await openProvider(wanted), because: "asked for by --provider" };
+  const docker = await openProvider("docker");
+  try {
+    await docker.probe?.({ signal });
+    return { provider: docker, because: "a Docker engine answers and has the image" };
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!SandboxError.is(error)) throw error;
+    return { provider: await openProvider("virtual"), because: `Docker cannot be used here: ${error.message}` };
+  }
+}
+
+/** The key that proves to sandboxes on this machine that they are ours; every command of one user shares it. */
+export async function machineOwnerKey(): Promise<Uint8Array> {
+  return ownerKey();
+}
