@@ -1,1 +1,12 @@
-export {};
+export { VirtualClock, realClock, type Clock, type Timer } from "./clock.ts";
+export type { CredentialKind } from "./credentials.ts";
+export type { EndpointName } from "./endpoints.ts";
+export { ApiFailure } from "./failure.ts";
+export type { AddedFault, RequestFault, StreamFault, StreamFaultKind } from "./faults.ts";
+export type { CallRecord, CallResult, Failure, SessionReport } from "./report.ts";
+export type { LoggedRequest } from "./request-log.ts";
+export { scriptBrain, type Brain, type BrainContext, type Expectation, type InterruptPlan, type Script, type ToolCall, type Turn } from "./script.ts";
+export { parseScript, ScriptError } from "./script-schema.ts";
+export { startSimulator } from "./start.ts";
+export type { AgentSpec, Behaviour, CreateSessionOptions, SessionHandle, SimulatedEnvironment, Simulator, SimulatorOptions } from "./simulator.ts";
+export type { ContentBlock, EventParams, JsonObject, SessionEvent, SessionStatus, StopReason, WireWork, WorkState } from "./wire.ts";

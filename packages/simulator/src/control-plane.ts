@@ -1,0 +1,201 @@
+import type { Clock } from "./clock.ts";
+import { Credentials, mintId } from "./credentials.ts";
+import type { EventStream } from "./event-stream.ts";
+import { ApiFailure } from "./failure.ts";
+import { FaultPlan } from "./faults.ts";
+import { play, type Play } from "./play.ts";
+import { WorkQueue } from "./queue.ts";
+import { scriptBrain, type Brain, type Script } from "./script.ts";
+import { checkScript } from "./script-schema.ts";
+import { Session, SessionOver } from "./session.ts";
+import type { AgentSpec, Behaviour } from "./simulator.ts";
+import { timestamp, type EventParams, type JsonObject } from "./wire.ts";
+import type { WorkItem } from "./work-item.ts";
+
+export interface Environment {
+  readonly id: string;
+  readonly name: string;
+  readonly createdAtMs: number;
+  readonly queue: WorkQueue;
+}
+
+/** A session with what surrounds it: how the API shows it, who plays its model, who watches its stream. */
+export interface SessionRecord {
+  readonly session: Session;
+  readonly environment: Environment;
+  readonly agent: JsonObject;
+  readonly play: Play;
+  readonly streams: Set<EventStream>;
+  readonly work: WorkItem[];
+  title: string | null;
+  metadata: Record<string, string>;
+  updatedAtMs: number;
+  archivedAtMs: number | null;
+}
+
+export interface NewSession {
+  readonly environmentId: string;
+  readonly agentId: string;
+  /** Replaces fields of the known agent, for this session only. */
+  readonly overrides?: JsonObject;
+  readonly agent?: AgentSpec;
+  readonly brain?: Brain;
+  readonly title: string | null;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly events: readonly EventParams[];
+}
+
+/** Everything that the service knows, without HTTP. */
+export class ControlPlane {
+  readonly clock: Clock;
+  readonly behaviour: Behaviour;
+  readonly credentials: Credentials = new Credentials();
+  readonly faults: FaultPlan = new FaultPlan();
+  readonly sessions: Map<string, SessionRecord> = new Map();
+  readonly #environments = new Map<string, Environment>();
+  readonly #agents: ReadonlyMap<string, AgentSpec>;
+
+  constructor(clock: Clock, behaviour: Behaviour, agents: ReadonlyMap<string, AgentSpec>) {
+    this.clock = clock;
+    this.behaviour = behaviour;
+    this.#agents = agents;
+  }
+
+  createEnvironment(name: string): Environment {
+    const id = mintId("env");
+    const environment: Environment = { id, name, createdAtMs: this.clock.now(), queue: new WorkQueue(id, this.clock, this.behaviour) };
+    this.#environments.set(id, environment);
+    return environment;
+  }
+
+  /** @throws {ApiFailure} 404 */
+  environment(id: string): Environment {
+    const environment = this.#environments.get(id);
+    if (environment === undefined) throw new ApiFailure(404, `Environment ${id} not found.`, { error_code: "environment_not_found" });
+    return environment;
+  }
+
+  /** @throws {ApiFailure} 404 */
+  record(sessionId: string): SessionRecord {
+    const record = this.sessions.get(sessionId);
+    if (record === undefined) throw new ApiFailure(404, `Session ${sessionId} not found.`);
+    return record;
+  }
+
+  /** @throws {ApiFailure} 404: unknown environment or agent */
+  createSession(request: NewSession): SessionRecord {
+    const environment = this.environment(request.environmentId);
+    const spec = request.agent ?? this.#agents.get(request.agentId);
+    if (spec === undefined) throw new ApiFailure(404, `Agent ${request.agentId} not found.`);
+    const work: WorkItem[] = [];
+    const wake = (): void => {
+      const live = work.at(-1);
+      if (live !== undefined && live.state !== "stopping" && live.state !== "stopped") return;
+      work.push(environment.queue.enqueue({ type: "session", id: session.id }));
+    };
+    const agent = { ...wireAgent(request.agentId, spec), ...request.overrides };
+    const session = new Session(String(agent.name), { clock: this.clock, behaviour: this.behaviour, wake });
+    const record: SessionRecord = {
+      session,
+      environment,
+      agent,
+      play: play(session, request.brain ?? toBrain(spec.brain ?? { turns: [] }), this.clock),
+      streams: new Set(),
+      work,
+      title: request.title,
+      metadata: { ...request.metadata },
+      updatedAtMs: session.createdAtMs,
+      archivedAtMs: null,
+    };
+    this.sessions.set(session.id, record);
+    session.signal.addEventListener("abort", () => this.#ended(record), { once: true });
+    wake();
+    if (request.events.length > 0) session.accept(request.events);
+    return record;
+  }
+
+  /** @throws {ApiFailure} 400: it runs */
+  archiveSession(record: SessionRecord): void {
+    refuseWhileRunning(record, "archived");
+    record.archivedAtMs ??= this.clock.now();
+    record.session.end("session.status_terminated", true);
+  }
+
+  /** @throws {ApiFailure} 400: it runs */
+  deleteSession(record: SessionRecord): void {
+    refuseWhileRunning(record, "deleted");
+    record.session.end("session.deleted", true);
+  }
+
+  /** Send every open stream a keep-alive of the configured kind. */
+  keepAlive(kind: "ping" | "comment"): void {
+    for (const record of this.sessions.values()) for (const stream of record.streams) stream.keepAlive(kind);
+  }
+
+  close(): void {
+    for (const record of this.sessions.values()) {
+      record.session.abandon();
+      for (const stream of record.streams) stream.end();
+    }
+    for (const environment of this.#environments.values()) environment.queue.close();
+  }
+
+  /** A terminated session stays readable; a deleted one is gone, and its streams end. */
+  #ended(record: SessionRecord): void {
+    if (!(record.session.signal.reason instanceof SessionOver) || record.session.signal.reason.message !== "session.deleted") return;
+    for (const stream of record.streams) stream.end();
+    record.streams.clear();
+    this.sessions.delete(record.session.id);
+  }
+}
+
+/** @throws {ScriptError} naming each wrong value by its path */
+export function toBrain(source: Brain | Script): Brain {
+  if (typeof source === "function") return source;
+  checkScript(source);
+  return scriptBrain(source);
+}
+
+export function wireSession(record: SessionRecord): JsonObject {
+  const { session } = record;
+  return {
+    id: session.id,
+    type: "session",
+    status: session.status,
+    environment_id: record.environment.id,
+    agent: record.agent,
+    resources: [],
+    metadata: record.metadata,
+    title: record.title,
+    vault_ids: [],
+    budget: null,
+    usage: { ...session.usage, active_seconds: session.activeSeconds },
+    stats: { active_seconds: session.activeSeconds },
+    outcome_evaluations: [],
+    deployment_id: null,
+    created_at: timestamp(session.createdAtMs),
+    updated_at: timestamp(record.updatedAtMs),
+    archived_at: record.archivedAtMs === null ? null : timestamp(record.archivedAtMs),
+  };
+}
+
+function wireAgent(id: string, spec: AgentSpec): JsonObject & { readonly name: string } {
+  return {
+    type: "agent",
+    id,
+    version: 1,
+    name: spec.name ?? id,
+    description: null,
+    system: spec.system ?? null,
+    model: { id: "scripted" },
+    tools: spec.tools ?? [{ type: "agent_toolset_20260401", configs: [], default_config: { enabled: true, permission_policy: { type: "always_allow" } } }],
+    mcp_servers: [],
+    skills: spec.skills ?? [],
+    multiagent: null,
+    execution_identity: { type: "api_key" },
+  };
+}
+
+function refuseWhileRunning(record: SessionRecord, verb: string): void {
+  if (record.session.status === "running") throw new ApiFailure(400, `Session ${record.session.id} is running and cannot be ${verb}; interrupt it first.`);
+}

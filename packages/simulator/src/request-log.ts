@@ -1,0 +1,75 @@
+import type { CredentialKind } from "./credentials.ts";
+import type { EndpointName } from "./endpoints.ts";
+
+/** One request as it came in. Never holds a credential or a work secret. */
+export interface LoggedRequest {
+  /** Equals the `request-id` header of the answer. */
+  readonly id: string;
+  readonly atMs: number;
+  readonly method: string;
+  /** Without the query. */
+  readonly path: string;
+  readonly query: Readonly<Record<string, string>>;
+  /** `null` when no endpoint has this method and path. */
+  readonly endpoint: EndpointName | null;
+  readonly credential: CredentialKind;
+  /** `x-stainless-helper`, or `null`. */
+  readonly helper: string | null;
+  /** `anthropic-worker-id`, or `null`. */
+  readonly workerId: string | null;
+  readonly sessionId: string | null;
+  readonly workId: string | null;
+  /** For `events.send`: type of each event and the call it answers. Empty until the body is read. */
+  readonly sent: readonly { readonly type: string; readonly toolUseId: string | null }[];
+  /** `null` until answered, and when the connection was cut or the client left. */
+  readonly status: number | null;
+}
+
+export type MutableLoggedRequest = { -readonly [Field in keyof LoggedRequest]: LoggedRequest[Field] };
+
+/** Requests in order of arrival, the newest `capacity` of them. */
+export class RequestLog {
+  readonly #entries: LoggedRequest[] = [];
+  readonly #capacity: number;
+  readonly #answered = new WeakSet<LoggedRequest>();
+  readonly #waiting = new Set<(request: LoggedRequest) => void>();
+
+  constructor(capacity: number) {
+    this.#capacity = capacity;
+  }
+
+  add(request: LoggedRequest): void {
+    this.#entries.push(request);
+    // in bulk, so that a long run does not shift the whole array on every request
+    if (this.#entries.length >= 2 * this.#capacity) this.#entries.splice(0, this.#entries.length - this.#capacity);
+  }
+
+  /** The request was answered, or its connection is gone. Called again, it does nothing. */
+  answered(request: LoggedRequest): void {
+    if (this.#answered.has(request)) return;
+    this.#answered.add(request);
+    for (const notify of this.#waiting) notify(request);
+  }
+
+  all(): readonly LoggedRequest[] {
+    return this.#entries.slice(-this.#capacity);
+  }
+
+  /** The first request, past or to come, that was answered or cut off and for which `matches` is true. */
+  waitFor(matches: (request: LoggedRequest) => boolean, signal?: AbortSignal): Promise<LoggedRequest> {
+    const past = this.#entries.find((request) => this.#answered.has(request) && matches(request));
+    if (past !== undefined) return Promise.resolve(past);
+    const { promise, resolve, reject } = Promise.withResolvers<LoggedRequest>();
+    const notify = (request: LoggedRequest): void => {
+      if (matches(request)) resolve(request);
+    };
+    const abort = (): void => reject(signal?.reason);
+    if (signal?.aborted === true) abort();
+    this.#waiting.add(notify);
+    signal?.addEventListener("abort", abort, { once: true });
+    return promise.finally(() => {
+      this.#waiting.delete(notify);
+      signal?.removeEventListener("abort", abort);
+    });
+  }
+}

@@ -1,0 +1,497 @@
+import { permissionOf, serverResultEvent, textBlocks, toolUseEvent, toRecord, toResult, type Call, type Thread } from "./calls.ts";
+import type { Clock } from "./clock.ts";
+import { mintId } from "./credentials.ts";
+import { EventLog } from "./event-log.ts";
+import { ApiFailure } from "./failure.ts";
+import type { CallRecord, CallResult } from "./report.ts";
+import type { ToolCall } from "./script.ts";
+import type { Behaviour } from "./simulator.ts";
+import type { ContentBlock, EventParams, JsonObject, SessionEvent, SessionStatus, StopReason } from "./wire.ts";
+
+const interruptedText = "Tool execution was interrupted before completion. Please retry.";
+
+/** Thrown into whatever waits on a session that is no more. */
+export class SessionOver extends Error {
+  override readonly name = "SessionOver";
+}
+
+export interface SessionContext {
+  readonly clock: Clock;
+  readonly behaviour: Behaviour;
+  /** Queue a work item for the session unless one is live. */
+  readonly wake: () => void;
+}
+
+/** One session's state and the rules of its events. Who plays the model is `play`'s business, HTTP the handlers'. */
+export class Session {
+  readonly id: string = mintId("sesn");
+  readonly log: EventLog;
+  readonly createdAtMs: number;
+  readonly messages: string[] = [];
+  readonly #context: SessionContext;
+  readonly #ended = new AbortController();
+  readonly #calls = new Map<string, Call>();
+  readonly #open = new Set<Call>();
+  readonly #threads = new Map<string | null, Thread>();
+  readonly #waitingMessages: string[] = [];
+  #status: SessionStatus = "idle";
+  #runningSinceMs: number | null = null;
+  #activeMs = 0;
+  #tokens = { input: 0, output: 0 };
+  #turnOpen = false;
+  #turn = -1;
+  #settledUnsaid = false;
+  #onMessage: (() => void) | null = null;
+  #onSettled: (() => void) | null = null;
+
+  constructor(agentName: string, context: SessionContext) {
+    this.#context = context;
+    this.createdAtMs = context.clock.now();
+    this.log = new EventLog(context.clock);
+    this.#threads.set(null, { id: mintId("sthr"), label: null, agentName, state: "idle" });
+  }
+
+  get status(): SessionStatus {
+    return this.#status;
+  }
+
+  /** Aborts with the session; the reason is a `SessionOver`. */
+  get signal(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  /** False before the first message, after an idle that ended a turn, and after an interrupt. */
+  get turnOpen(): boolean {
+    return this.#turnOpen;
+  }
+
+  get turns(): number {
+    return this.#turn + 1;
+  }
+
+  get activeSeconds(): number {
+    const sinceMs = this.#runningSinceMs === null ? 0 : this.#context.clock.now() - this.#runningSinceMs;
+    return (this.#activeMs + sinceMs) / 1000;
+  }
+
+  get usage(): { readonly input_tokens: number; readonly output_tokens: number } {
+    return { input_tokens: this.#tokens.input, output_tokens: this.#tokens.output };
+  }
+
+  records(): readonly CallRecord[] {
+    return [...this.#calls.values()].map(toRecord);
+  }
+
+  record(callId: string): CallRecord | undefined {
+    const call = this.#calls.get(callId);
+    return call && toRecord(call);
+  }
+
+  // What clients send.
+
+  /**
+   * Check all events, then apply them in order.
+   * @throws {ApiFailure} 400, and nothing was applied
+   */
+  accept(events: readonly EventParams[]): readonly SessionEvent[] {
+    if (this.#status === "terminated") throw new ApiFailure(400, `Session ${this.id} is terminated and accepts no events.`);
+    const answered = new Set<string>();
+    for (const event of events) this.#check(event, answered);
+    const stored = events.map((event) => this.#apply(event));
+    this.#afterSettling();
+    return stored;
+  }
+
+  #check(event: EventParams, answered: Set<string>): void {
+    if (event.type === "user.tool_result" || event.type === "user.custom_tool_result") {
+      const call = this.#callOf(event);
+      if (answered.has(call.id)) throw alreadyAnswered(call.id);
+      answered.add(call.id);
+      if (call.outcome !== "open") throw alreadyAnswered(call.id);
+      if (call.kind === "mcp") throw new ApiFailure(400, `Tool use ${call.id} is run by the service and takes no result.`);
+      if (kindOfResult(event) !== call.kind && this.#context.behaviour.wrongKindResult === "refuse") {
+        throw new ApiFailure(400, `A ${event.type} does not answer the ${call.kind === "custom" ? "custom " : ""}tool use ${call.id}.`);
+      }
+      if (call.gate === "waiting" && this.#context.behaviour.resultBeforeConfirmation === "refuse") {
+        throw new ApiFailure(400, `Tool use ${call.id} waits for its confirmation.`);
+      }
+    } else if (event.type === "user.tool_confirmation") {
+      const call = this.#callOf(event);
+      const key = `confirmation of ${call.id}`;
+      if (call.outcome !== "open" || call.gate !== "waiting" || answered.has(key)) {
+        throw new ApiFailure(400, `Tool use ${call.id} does not wait for a confirmation.`);
+      }
+      answered.add(key);
+    } else if (event.type === "user.interrupt" && typeof event["session_thread_id"] === "string") {
+      this.#threadById(event["session_thread_id"]);
+    }
+  }
+
+  #apply(event: EventParams): SessionEvent {
+    switch (event.type) {
+      case "user.message":
+        return this.#message(event);
+      case "user.interrupt":
+        return this.#interrupt(event);
+      case "user.tool_confirmation":
+        return this.#confirm(event);
+      case "user.tool_result":
+      case "user.custom_tool_result":
+        return this.#result(event);
+      default:
+        return this.log.append(event);
+    }
+  }
+
+  #message(event: EventParams): SessionEvent {
+    const stored = this.log.append(event, { queued: true });
+    this.#waitingMessages.push(stored.id);
+    this.#context.wake();
+    this.#onMessage?.();
+    return stored;
+  }
+
+  #interrupt(event: EventParams): SessionEvent {
+    const stored = this.log.append(event, { queued: true });
+    this.#context.wake();
+    const apply = (): void => {
+      if (this.signal.aborted) return;
+      this.log.process(stored.id);
+      const threadId = event["session_thread_id"];
+      this.#applyInterrupt(typeof threadId === "string" ? this.#threadById(threadId) : null);
+    };
+    if (this.#context.behaviour.interruptLagMs > 0) this.#later(this.#context.behaviour.interruptLagMs, apply);
+    else apply();
+    return stored;
+  }
+
+  #applyInterrupt(thread: Thread | null): void {
+    const affected = [...this.#open].filter((call) => thread === null || call.thread === thread);
+    for (const call of affected) this.#settleByServer(call, "interrupted", toResult(textBlocks(interruptedText), true));
+    if (thread !== null) return this.#afterSettling();
+    this.endTurn({ type: "end_turn" });
+    this.#onSettled?.();
+  }
+
+  #confirm(event: EventParams): SessionEvent {
+    const call = this.#callOf(event);
+    const stored = this.log.append({ ...event, ...onThread(call) }, { queued: true });
+    this.log.process(stored.id);
+    call.gate = "open";
+    if (event["result"] === "deny") {
+      const reason = typeof event["deny_message"] === "string" ? `: ${event["deny_message"]}` : ".";
+      this.#settleByServer(call, "denied", toResult(textBlocks(`The user denied this tool use${reason}`), true));
+    } else if (call.kind === "mcp" || call.spec.answer?.by === "server") {
+      this.#answerByServer(call);
+    } else {
+      this.#afterAllow();
+      this.#answerByApplication(call);
+    }
+    return stored;
+  }
+
+  #afterAllow(): void {
+    if (this.#status !== "idle") return;
+    if (this.#context.behaviour.afterAllow === "requires_action") return this.#idleOnOpenCalls();
+    if ([...this.#open].every((call) => call.gate === "open")) this.#toRunning();
+  }
+
+  #result(event: EventParams): SessionEvent {
+    const call = this.#callOf(event);
+    const stored = this.log.append({ ...event, ...onThread(call) });
+    if (kindOfResult(event) === call.kind) {
+      const content = (event["content"] ?? []) as readonly ContentBlock[];
+      this.#settle(call, "result", toResult(content, event["is_error"] === true));
+    }
+    return stored;
+  }
+
+  #callOf(event: EventParams): Call {
+    const id = String(event["tool_use_id"] ?? event["custom_tool_use_id"]);
+    const call = this.#calls.get(id);
+    if (call === undefined) throw new ApiFailure(400, `No tool use ${id} in session ${this.id}.`);
+    return call;
+  }
+
+  // What the model does.
+
+  /** Wait for a user's message and open a turn with all that came. @throws {SessionOver} */
+  async nextMessage(): Promise<void> {
+    this.signal.throwIfAborted();
+    if (this.#waitingMessages.length === 0) await this.#wait((resolve) => (this.#onMessage = resolve));
+    this.#onMessage = null;
+    this.#turnOpen = true;
+    this.applyMessages();
+    this.#toRunning();
+  }
+
+  /** Apply the messages that came while the turn was open. */
+  applyMessages(): void {
+    for (const id of this.#waitingMessages.splice(0)) {
+      const event = this.log.process(id);
+      const content = (event["content"] ?? []) as readonly ContentBlock[];
+      const { text } = toResult(content, false);
+      this.messages.push(text);
+      this.#tokens.input += tokensIn(text);
+    }
+  }
+
+  /** One model request. Everything is emitted on one tick, so that a stream carries it in one write. Returns the calls, denied ones included. */
+  emitTurn(say: { readonly thinking: boolean; readonly message: string | null; readonly events: readonly EventParams[]; readonly calls: readonly ToolCall[] }): readonly CallRecord[] {
+    this.#turn += 1;
+    const start = this.log.append({ type: "span.model_request_start" });
+    if (say.thinking) this.log.append({ type: "agent.thinking" });
+    if (say.message !== null) this.log.append({ type: "agent.message", content: textBlocks(say.message) });
+    for (const event of say.events) this.log.append(event);
+    const calls = say.calls.map((spec) => this.#emitCall(spec));
+    const output = tokensIn(`${say.message ?? ""}${JSON.stringify(say.calls.map((call) => call.input ?? {}))}`);
+    this.#tokens.output += output;
+    this.log.append({
+      type: "span.model_request_end",
+      model_request_start_id: start.id,
+      is_error: false,
+      model_usage: { input_tokens: this.#tokens.input, output_tokens: output, cache_creation_input_tokens: 0, cache_read_input_tokens: 0 },
+    });
+    for (const call of calls) {
+      if (permissionOf(call.spec) === "deny") this.#settleByServer(call, "denied", toResult(textBlocks("This tool use was denied by policy."), true));
+      else if (call.gate === "open") this.#startAnswer(call);
+    }
+    this.#settledUnsaid = false;
+    return calls.map(toRecord);
+  }
+
+  /** Idle on what is still open, if anything is. */
+  idleOnOpenCalls(): void {
+    if (this.#open.size > 0 && this.#status === "running") this.#idleOnOpenCalls();
+  }
+
+  get openCalls(): number {
+    return this.#open.size;
+  }
+
+  /** Resolves when no call is open, or an interrupt ended the turn. @throws {SessionOver} */
+  async settled(): Promise<void> {
+    while (this.#open.size > 0 && this.#turnOpen) await this.#wait((resolve) => (this.#onSettled = resolve));
+    this.#onSettled = null;
+  }
+
+  endTurn(reason: StopReason, details: JsonObject | null = null): void {
+    this.#turnOpen = false;
+    this.#toIdle(reason, details);
+  }
+
+  /** Run `action` after `delayMs` on the clock, unless the session is over by then. */
+  later(delayMs: number, action: () => void): void {
+    this.#later(delayMs, action);
+  }
+
+  /** @throws {SessionOver} */
+  async sleep(delayMs: number): Promise<void> {
+    await this.#wait((resolve) => this.#later(delayMs, resolve));
+  }
+
+  thread(label: string | null): Thread {
+    const known = this.#threads.get(label);
+    if (known !== undefined) return known;
+    const thread: Thread = { id: mintId("sthr"), label, agentName: label ?? "", state: "running" };
+    this.#threads.set(label, thread);
+    const named = { session_thread_id: thread.id, agent_name: thread.agentName };
+    this.log.append({ type: "session.thread_created", ...named, workflow_run_id: null });
+    this.log.append({ type: "session.thread_status_running", ...named });
+    return thread;
+  }
+
+  // Endings.
+
+  terminateThread(thread: Thread): void {
+    if (thread.state === "terminated") return;
+    thread.state = "terminated";
+    this.log.append({ type: "session.thread_status_terminated", session_thread_id: thread.id, agent_name: thread.agentName });
+    for (const call of this.#open) if (call.thread === thread) this.#settle(call, "dropped", null);
+    this.#afterSettling();
+  }
+
+  /** Idempotent. @param type the event that tells it */
+  end(type: "session.status_terminated" | "session.deleted", live: boolean): void {
+    if (this.#status === "terminated" && type === "session.status_terminated") return;
+    this.#leaveRunning();
+    this.#status = "terminated";
+    this.#turnOpen = false;
+    for (const call of this.#open) this.#settle(call, "dropped", null);
+    this.log.append({ type }, { live });
+    this.#ended.abort(new SessionOver(type));
+  }
+
+  /** The simulator is closing: nothing is told to anybody. */
+  abandon(): void {
+    this.#ended.abort(new SessionOver("abandoned"));
+  }
+
+  /** @param key a label or an id @throws {ApiFailure} 404 */
+  findThread(key: string): Thread {
+    return this.#threads.get(key) ?? this.#threadById(key);
+  }
+
+  // Calls.
+
+  #emitCall(spec: ToolCall): Call {
+    const thread = this.thread(spec.thread ?? null);
+    const event = this.log.append(toolUseEvent(spec, thread.label === null ? null : thread.id));
+    const permission = permissionOf(spec);
+    const call: Call = {
+      id: event.id,
+      spec,
+      kind: spec.kind ?? "agent",
+      thread,
+      turn: this.#turn,
+      emittedAtMs: this.#context.clock.now(),
+      gate: permission === "allow" || permission === "absent" || permission === "deny" ? "open" : "waiting",
+      outcome: "open",
+      settledAtMs: null,
+      result: null,
+    };
+    this.#calls.set(call.id, call);
+    this.#open.add(call);
+    return call;
+  }
+
+  #startAnswer(call: Call): void {
+    if (call.kind === "mcp" || call.spec.answer?.by === "server") this.#answerByServer(call);
+    else this.#answerByApplication(call);
+  }
+
+  #answerByServer(call: Call): void {
+    const { text = "", isError = false, afterMs = 0 } = call.spec.answer ?? {};
+    const answer = (): void => {
+      if (call.outcome === "open") this.#settleByServer(call, "result", toResult(textBlocks(text), isError));
+    };
+    if (afterMs === 0) return answer();
+    this.#later(afterMs, () => {
+      answer();
+      this.#afterSettling();
+    });
+  }
+
+  #answerByApplication(call: Call): void {
+    const { answer } = call.spec;
+    if (answer?.by !== "application") return;
+    this.#later(answer.afterMs ?? 0, () => {
+      if (call.outcome === "open") this.accept([resultParams(call, textBlocks(answer.text), answer.isError ?? false)]);
+    });
+  }
+
+  /** The event with which a client answers an open call. @throws {ApiFailure} 400 */
+  answerFor(callId: string, content: readonly ContentBlock[], isError: boolean): EventParams {
+    return resultParams(this.#callOf({ type: "user.tool_result", tool_use_id: callId }), content, isError);
+  }
+
+  #settleByServer(call: Call, outcome: Call["outcome"], result: CallResult): void {
+    this.log.append(serverResultEvent(call, result));
+    this.#settle(call, outcome, result);
+  }
+
+  #settle(call: Call, outcome: Call["outcome"], result: CallResult | null): void {
+    call.outcome = outcome;
+    call.result = result;
+    call.settledAtMs = this.#context.clock.now();
+    this.#open.delete(call);
+    this.#settledUnsaid = true;
+    this.#tokens.input += tokensIn(result?.text ?? "");
+  }
+
+  /** Show in the status what was settled since the status was shown last. */
+  #afterSettling(): void {
+    if (!this.#settledUnsaid) return;
+    this.#settledUnsaid = false;
+    if (this.#open.size > 0) {
+      if (this.#status === "idle") this.#idleOnOpenCalls();
+      return;
+    }
+    if (this.#turnOpen) this.#toRunning();
+    this.#onSettled?.();
+  }
+
+  // Status.
+
+  #toRunning(): void {
+    if (this.#status !== "idle") return;
+    this.#status = "running";
+    this.#runningSinceMs = this.#context.clock.now();
+    this.log.append({ type: "session.status_running" });
+    for (const thread of this.#threads.values()) {
+      if (thread.state !== "idle") continue;
+      thread.state = "running";
+      this.log.append({ type: "session.thread_status_running", session_thread_id: thread.id, agent_name: thread.agentName });
+    }
+  }
+
+  #idleOnOpenCalls(): void {
+    this.#toIdle({ type: "requires_action", event_ids: [...this.#open].map((call) => call.id) }, null);
+  }
+
+  #toIdle(reason: StopReason, details: JsonObject | null): void {
+    this.#leaveRunning();
+    this.#status = "idle";
+    const stop = { stop_reason: reason, stop_details: details };
+    for (const thread of this.#threads.values()) {
+      if (thread.state !== "running") continue;
+      thread.state = "idle";
+      this.log.append({ type: "session.thread_status_idle", session_thread_id: thread.id, agent_name: thread.agentName, ...stop });
+    }
+    this.log.append({ type: "session.usage", usage: { ...this.usage, active_seconds: this.activeSeconds } });
+    this.log.append({ type: "session.status_idle", ...stop });
+  }
+
+  #leaveRunning(): void {
+    this.#activeMs = this.activeSeconds * 1000;
+    this.#runningSinceMs = null;
+  }
+
+  // Waiting.
+
+  #threadById(id: string): Thread {
+    for (const thread of this.#threads.values()) if (thread.id === id) return thread;
+    throw new ApiFailure(404, `Thread ${id} not found.`);
+  }
+
+  #later(delayMs: number, action: () => void): void {
+    const stop = (): void => timer.cancel();
+    const timer = this.#context.clock.setTimer(delayMs, () => {
+      this.signal.removeEventListener("abort", stop);
+      action();
+    });
+    this.signal.addEventListener("abort", stop, { once: true });
+  }
+
+  async #wait(start: (resolve: () => void) => void): Promise<void> {
+    this.signal.throwIfAborted();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const over = (): void => reject(this.signal.reason);
+    this.signal.addEventListener("abort", over, { once: true });
+    start(resolve);
+    await promise.finally(() => this.signal.removeEventListener("abort", over));
+  }
+}
+
+function resultParams(call: Call, content: readonly ContentBlock[], isError: boolean): EventParams {
+  const answered = { is_error: isError, content };
+  if (call.kind === "custom") return { type: "user.custom_tool_result", custom_tool_use_id: call.id, ...answered };
+  return { type: "user.tool_result", tool_use_id: call.id, ...answered };
+}
+
+function kindOfResult(event: EventParams): "custom" | "agent" {
+  return event.type === "user.custom_tool_result" ? "custom" : "agent";
+}
+
+function onThread(call: Call): { readonly session_thread_id?: string } {
+  return call.thread.label === null ? {} : { session_thread_id: call.thread.id };
+}
+
+function alreadyAnswered(callId: string): ApiFailure {
+  return new ApiFailure(400, `Tool use ${callId} is already settled.`);
+}
+
+/** A rule of thumb, so that usage grows as a real one does. */
+function tokensIn(text: string): number {
+  return Math.ceil(text.length / 4);
+}

@@ -1,0 +1,147 @@
+import type { Clock } from "./clock.ts";
+import type { AddedFault, RequestFault, StreamFault } from "./faults.ts";
+import type { SessionReport } from "./report.ts";
+import type { LoggedRequest } from "./request-log.ts";
+import type { Brain, Script } from "./script.ts";
+import type { ContentBlock, EventParams, JsonObject, SessionEvent, SessionStatus, WireWork } from "./wire.ts";
+
+/** What an agent is to the simulator: what `session.agent` shows, and who plays its model. */
+export interface AgentSpec {
+  readonly name?: string;
+  readonly system?: string | null;
+  readonly tools?: readonly JsonObject[];
+  readonly skills?: readonly { readonly type: "anthropic" | "custom"; readonly skill_id: string; readonly version: string }[];
+  /** Plays the model of sessions that are created over the API. Default: one that ends every turn at once and says nothing. */
+  readonly brain?: Brain | Script;
+}
+
+/** Every point on which nothing is published, and a position for it. */
+export interface Behaviour {
+  /** Lease duration without a heartbeat. Default 120,000. */
+  readonly leaseTtlMs: number;
+  /** Bounds for `desired_ttl_seconds`. Default 5,000 to 300,000; outside is clamped. */
+  readonly leaseTtlBoundsMs: readonly [number, number];
+  /** Used when a poll names none. Default 5,000. */
+  readonly reclaimOlderThanMs: number;
+  /** How a poll says "nothing". Default `null` (200 and JSON `null`); `no_content` is 204, `empty` 200 with a JSON content type and no body. */
+  readonly emptyPoll: "null" | "no_content" | "empty";
+  /** Form of `work.secret`. Default `unpadded`. */
+  readonly workSecret: "unpadded" | "padded" | "extra_fields" | "api_base_url" | "no_token" | "garbage" | "absent";
+  /** Ack of an item that is not queued any more. Default `idempotent`. */
+  readonly secondAck: "idempotent" | "conflict" | "not_found";
+  /** A credential on another environment's or session's path. Default 403. */
+  readonly foreignStatus: 403 | 404;
+  /** A result for a call that still waits for its confirmation. Default `refuse` (400). */
+  readonly resultBeforeConfirmation: "refuse" | "accept";
+  /** A result of the other kind than its call. Default `refuse` (400); `ignore` stores it and leaves the call open. */
+  readonly wrongKindResult: "refuse" | "ignore";
+  /** A text block without text. Default `refuse` (400). */
+  readonly emptyText: "refuse" | "accept";
+  /** After an `allow`, until the result: does the session show `running`, or idle anew with what is open? Default `running`. */
+  readonly afterAllow: "running" | "requires_action";
+  /** From an interrupt's arrival to its application. Default 0. */
+  readonly interruptLagMs: number;
+  /** What keeps a silent stream open. Default `ping` every 15,000 ms. */
+  readonly keepAlive: { readonly kind: "ping" | "comment"; readonly intervalMs: number } | false;
+  /** Line ends of stream frames. Default `lf`. */
+  readonly lineEnds: "lf" | "crlf";
+}
+
+export interface SimulatorOptions {
+  /** Default `127.0.0.1`. */
+  readonly host?: string;
+  /** Default 0: any free port. */
+  readonly port?: number;
+  /** Default: real time. */
+  readonly clock?: Clock;
+  /** Agents that `POST /v1/sessions` may name, by id. An agent that is not here is unknown (404). Default: none but `simulator.agentId`. */
+  readonly agents?: Readonly<Record<string, AgentSpec>>;
+  readonly behaviour?: Partial<Behaviour>;
+  /** Requests that the log keeps. Default 100,000. */
+  readonly requestLogCapacity?: number;
+}
+
+export interface CreateSessionOptions {
+  /** What the model does, as data. It is checked; what is wrong is named with its path. Not together with `brain`. */
+  readonly script?: Script;
+  /** What the model does, as code. With neither, the agent's own brain plays. */
+  readonly brain?: Brain;
+  /** Text of the first user's message, sent at once. `null`: the session waits for `sendMessage`. Default `"Begin."` */
+  readonly prompt?: string | null;
+  readonly title?: string;
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** The id of a known agent, or one of its own. Default `simulator.agentId`. */
+  readonly agent?: string | AgentSpec;
+  /** Default `simulator.environmentId`. */
+  readonly environmentId?: string;
+}
+
+/** A session from the application's and the test's side. Its methods do what the API's calls do, without HTTP. */
+export interface SessionHandle {
+  readonly id: string;
+  readonly status: SessionStatus;
+  /** The history as it is now, ascending. */
+  readonly events: readonly SessionEvent[];
+  /** Resolves when the brain ended or the session did; never rejects. */
+  readonly finished: Promise<SessionReport>;
+  /** The report as it would be now. */
+  report(): SessionReport;
+  /** Work items of this session, oldest first, as the API shows them. */
+  readonly work: readonly WireWork[];
+  /** Send any events. @throws {ApiFailure} what the API would refuse */
+  send(events: readonly EventParams[]): readonly SessionEvent[];
+  sendMessage(text: string): SessionEvent;
+  /** @param thread label or id; default: all threads */
+  interrupt(thread?: string): SessionEvent;
+  confirm(toolUseId: string, result: "allow" | "deny", denyMessage?: string): SessionEvent;
+  /** Answer a call as the application would: for tools that the worker does not own. */
+  answer(toolUseId: string, content: string | readonly ContentBlock[], isError?: boolean): SessionEvent;
+  /** Append an event as it is, of any type. `live: false`: into history only, as for a client that was disconnected. */
+  emit(event: EventParams, options?: { readonly live?: boolean }): SessionEvent;
+  /** `live: false`: nobody sees it on a stream. */
+  terminate(options?: { readonly live?: boolean }): void;
+  terminateThread(thread: string): void;
+  /** @throws {ApiFailure} while it runs */
+  archive(): void;
+  /** @throws {ApiFailure} while it runs */
+  delete(): void;
+  /** The first event, past or to come, for which `matches` is true. Rejects with the signal's reason. */
+  waitForEvent(matches: (event: SessionEvent) => boolean, signal?: AbortSignal): Promise<SessionEvent>;
+  /** Reset every open stream of this session. Returns how many there were. */
+  cutStreams(): number;
+  /** Let the lease of the live work item run out now. @throws {Error} when no item has one */
+  expireLease(): void;
+}
+
+export interface SimulatedEnvironment {
+  readonly id: string;
+  readonly key: string;
+}
+
+/** A control plane on a socket. Closing it ends every connection; unfinished sessions are reported as abandoned. */
+export interface Simulator extends AsyncDisposable {
+  /** `http://host:port`, for `ANTHROPIC_BASE_URL`. */
+  readonly url: string;
+  readonly environmentId: string;
+  readonly environmentKey: string;
+  readonly apiKey: string;
+  /** The agent of sessions that name none. */
+  readonly agentId: string;
+  createSession(options?: CreateSessionOptions): SessionHandle;
+  /** The handle of a session, however it was created. */
+  session(id: string): SessionHandle | undefined;
+  /** Another self-hosted environment with a key of its own. */
+  createEnvironment(name?: string): SimulatedEnvironment;
+  /** From now on the key is refused (401). Default: the first environment's. */
+  revokeEnvironmentKey(key?: string): void;
+  /** A new key for an environment. */
+  issueEnvironmentKey(environmentId?: string): string;
+  /** Queue an item that is no session. `typed: false` leaves `data.type` out. */
+  enqueueHealthcheck(options?: { readonly environmentId?: string; readonly typed?: boolean }): WireWork;
+  readonly requests: readonly LoggedRequest[];
+  /** The first answered request, past or to come, for which `matches` is true. */
+  waitForRequest(matches: (request: LoggedRequest) => boolean, signal?: AbortSignal): Promise<LoggedRequest>;
+  addRequestFault(fault: RequestFault): AddedFault;
+  addStreamFault(fault: StreamFault): AddedFault;
+  clearFaults(): void;
+}

@@ -1,0 +1,146 @@
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { realClock, type Timer } from "./clock.ts";
+import { ControlPlane, toBrain } from "./control-plane.ts";
+import { mintId } from "./credentials.ts";
+import { sessionHandle } from "./handle.ts";
+import { RequestLog } from "./request-log.ts";
+import { createApiServer } from "./server.ts";
+import { sessionHandlers } from "./session-handlers.ts";
+import type { Behaviour, CreateSessionOptions, SessionHandle, Simulator, SimulatorOptions } from "./simulator.ts";
+import { textBlocks } from "./calls.ts";
+import { wireWork } from "./work-item.ts";
+import { workHandlers } from "./work-handlers.ts";
+
+const defaultBehaviour: Behaviour = {
+  leaseTtlMs: 120_000,
+  leaseTtlBoundsMs: [5_000, 300_000],
+  reclaimOlderThanMs: 5_000,
+  emptyPoll: "null",
+  workSecret: "unpadded",
+  secondAck: "idempotent",
+  foreignStatus: 403,
+  resultBeforeConfirmation: "refuse",
+  wrongKindResult: "refuse",
+  emptyText: "refuse",
+  afterAllow: "running",
+  interruptLagMs: 0,
+  keepAlive: { kind: "ping", intervalMs: 15_000 },
+  lineEnds: "lf",
+};
+
+/**
+ * Start a control plane on a socket. It has one environment, one key for it, one API key and one agent from the start.
+ * @throws {ScriptError} an agent's script is not one
+ * @throws {Error} the address is taken or not this machine's (`EADDRINUSE`, `EADDRNOTAVAIL`)
+ */
+export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
+  const clock = options.clock ?? realClock();
+  const behaviour: Behaviour = { ...defaultBehaviour, ...options.behaviour };
+  const agentId = mintId("agent");
+  const agents = new Map([[agentId, {}], ...Object.entries(options.agents ?? {})]);
+  for (const { brain } of agents.values()) if (brain !== undefined) toBrain(brain);
+  const plane = new ControlPlane(clock, behaviour, agents);
+  const log = new RequestLog(options.requestLogCapacity ?? 100_000);
+  const environment = plane.createEnvironment("default");
+  const issueKey = (environmentId: string): string => plane.credentials.issue({ kind: "environment_key", environmentId });
+  const environmentKey = issueKey(environment.id);
+  const apiKey = plane.credentials.issue({ kind: "api_key" });
+
+  const host = options.host ?? "127.0.0.1";
+  let url = "";
+  const work = workHandlers(plane, () => url);
+  const sessions = sessionHandlers(plane);
+  const server = createApiServer(
+    plane,
+    {
+      "environments.retrieve": work.retrieveEnvironment,
+      "work.poll": work.poll,
+      "work.stats": work.stats,
+      "work.list": work.list,
+      "work.retrieve": work.retrieve,
+      "work.update": work.update,
+      "work.ack": work.ack,
+      "work.heartbeat": work.heartbeat,
+      "work.stop": work.stop,
+      "sessions.create": sessions.create,
+      "sessions.list": sessions.list,
+      "sessions.retrieve": sessions.retrieve,
+      "sessions.update": sessions.update,
+      "sessions.delete": sessions.remove,
+      "sessions.archive": sessions.archive,
+      "events.list": sessions.listEvents,
+      "events.stream": sessions.streamEvents,
+      "events.send": sessions.sendEvents,
+    },
+    log,
+  );
+  server.listen(options.port ?? 0, host);
+  await once(server, "listening");
+  url = `http://${host.includes(":") ? `[${host}]` : host}:${(server.address() as AddressInfo).port}`;
+
+  let keepAlive: Timer | undefined;
+  const scheduleKeepAlive = (): void => {
+    const { keepAlive: wanted } = behaviour;
+    if (wanted === false) return;
+    keepAlive = clock.setTimer(wanted.intervalMs, () => {
+      plane.keepAlive(wanted.kind);
+      scheduleKeepAlive();
+    });
+  };
+  scheduleKeepAlive();
+
+  return {
+    url,
+    environmentId: environment.id,
+    environmentKey,
+    apiKey,
+    agentId,
+    createSession: (session = {}) => createSession(plane, { agentId, environmentId: environment.id }, session),
+    session(id) {
+      const record = plane.sessions.get(id);
+      return record && sessionHandle(plane, record);
+    },
+    createEnvironment(name = "another") {
+      const { id } = plane.createEnvironment(name);
+      return { id, key: issueKey(id) };
+    },
+    revokeEnvironmentKey: (key = environmentKey) => plane.credentials.revoke(key),
+    issueEnvironmentKey: (environmentId = environment.id) => issueKey(plane.environment(environmentId).id),
+    enqueueHealthcheck({ environmentId = environment.id, typed = true } = {}) {
+      const id = mintId("hc");
+      return wireWork(plane.environment(environmentId).queue.enqueue(typed ? { type: "healthcheck", id } : { id }));
+    },
+    get requests() {
+      return log.all();
+    },
+    waitForRequest: (matches, signal) => log.waitFor(matches, signal),
+    addRequestFault: (fault) => plane.faults.addRequestFault(fault),
+    addStreamFault: (fault) => plane.faults.addStreamFault(fault),
+    clearFaults: () => plane.faults.clear(),
+    async [Symbol.asyncDispose]() {
+      keepAlive?.cancel();
+      plane.close();
+      if (!server.listening) return;
+      server.close();
+      server.closeAllConnections();
+      await once(server, "close");
+    },
+  };
+}
+
+function createSession(plane: ControlPlane, defaults: { readonly agentId: string; readonly environmentId: string }, options: CreateSessionOptions): SessionHandle {
+  if (options.script !== undefined && options.brain !== undefined) throw new TypeError("createSession: give script or brain, not both");
+  const brain = options.brain ?? (options.script === undefined ? undefined : toBrain(options.script));
+  const { agent, prompt = "Begin." } = options;
+  const record = plane.createSession({
+    environmentId: options.environmentId ?? defaults.environmentId,
+    agentId: typeof agent === "string" ? agent : defaults.agentId,
+    ...(typeof agent === "object" ? { agent } : {}),
+    ...(brain === undefined ? {} : { brain }),
+    title: options.title ?? options.script?.name ?? null,
+    metadata: options.metadata ?? {},
+    events: prompt === null ? [] : [{ type: "user.message", content: textBlocks(prompt) }],
+  });
+  return sessionHandle(plane, record);
+}

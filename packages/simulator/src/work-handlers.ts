@@ -1,0 +1,136 @@
+import { z } from "zod";
+import type { ControlPlane, Environment } from "./control-plane.ts";
+import { mintId } from "./credentials.ts";
+import { ApiFailure } from "./failure.ts";
+import { encodeCursor, integer, ok, pageOf, parameter, parseWith, type ApiRequest, type Reply } from "./request.ts";
+import type { Behaviour } from "./simulator.ts";
+import { timestamp } from "./wire.ts";
+import { wireWork, type WorkItem } from "./work-item.ts";
+
+const stopBody = z.strictObject({ force: z.boolean().optional() }).optional();
+const updateBody = z.strictObject({ metadata: z.record(z.string(), z.string().nullable()) });
+
+/** Handlers of `/v1/environments/{id}` and its work. */
+export interface WorkHandlers {
+  retrieveEnvironment(request: ApiRequest): Reply;
+  poll(request: ApiRequest): Promise<Reply>;
+  stats(request: ApiRequest): Reply;
+  list(request: ApiRequest): Reply;
+  retrieve(request: ApiRequest): Reply;
+  update(request: ApiRequest): Reply;
+  ack(request: ApiRequest): Reply;
+  heartbeat(request: ApiRequest): Reply;
+  stop(request: ApiRequest): Reply;
+}
+
+/** @param baseUrl known only once the server listens */
+export function workHandlers(plane: ControlPlane, baseUrl: () => string): WorkHandlers {
+  const { behaviour } = plane;
+  const environmentOf = (request: ApiRequest): Environment => {
+    const id = parameter(request, "environment");
+    const { credential } = request;
+    if (credential.kind !== "api_key" && credential.environmentId !== id) {
+      throw new ApiFailure(behaviour.foreignStatus, `This credential does not belong to environment ${id}.`);
+    }
+    return plane.environment(id);
+  };
+  const itemOf = (request: ApiRequest): { readonly environment: Environment; readonly item: WorkItem } => {
+    const environment = environmentOf(request);
+    const id = parameter(request, "work");
+    if (request.credential.kind === "sessions_token" && request.credential.workId !== id) {
+      throw new ApiFailure(behaviour.foreignStatus, `This credential does not belong to work ${id}.`);
+    }
+    return { environment, item: environment.queue.get(id) };
+  };
+  const secretFor = (item: WorkItem): string | null =>
+    encodeSecret(behaviour.workSecret, baseUrl(), () =>
+      plane.credentials.issue({ kind: "sessions_token", environmentId: item.environmentId, workId: item.id, sessionId: item.data.id }),
+    );
+  return {
+    retrieveEnvironment(request) {
+      const { id, name, createdAtMs } = environmentOf(request);
+      const at = timestamp(createdAtMs);
+      const fixed = { description: null, config: { type: "self_hosted" }, metadata: {}, scope: "organization", archived_at: null };
+      return ok({ id, type: "environment", name, ...fixed, created_at: at, updated_at: at });
+    },
+
+    async poll(request) {
+      const { queue } = environmentOf(request);
+      const blockMs = integer(request.query, "block_ms", { min: 1, max: 999 }) ?? 0;
+      const reclaimOlderThanMs = integer(request.query, "reclaim_older_than_ms", { min: 0, max: 86_400_000 }) ?? behaviour.reclaimOlderThanMs;
+      const pending = queue.poll({ blockMs, reclaimOlderThanMs, workerId: request.workerId });
+      request.gone.addEventListener("abort", pending.cancel, { once: true });
+      const item = await pending.item;
+      if (item !== null) return ok(wireWork(item, secretFor(item)));
+      if (behaviour.emptyPoll === "null") return ok(null);
+      return { status: behaviour.emptyPoll === "no_content" ? 204 : 200, body: undefined };
+    },
+
+    stats: (request) => ok(environmentOf(request).queue.stats()),
+
+    list(request) {
+      const { data, next } = pageOf([...environmentOf(request).queue.all()], request.query);
+      return ok({ data: data.map((item) => wireWork(item)), next_page: next === null ? null : encodeCursor(next) });
+    },
+
+    retrieve: (request) => ok(wireWork(itemOf(request).item)),
+
+    update(request) {
+      const { item } = itemOf(request);
+      const { metadata } = parseWith(updateBody, request.body);
+      item.metadata = mergeMetadata(item.metadata, metadata);
+      return ok(wireWork(item));
+    },
+
+    ack(request) {
+      const { environment, item } = itemOf(request);
+      environment.queue.ack(item);
+      return ok(wireWork(item));
+    },
+
+    heartbeat(request) {
+      const { environment, item } = itemOf(request);
+      const ttlSeconds = integer(request.query, "desired_ttl_seconds", { min: 1, max: 86_400 });
+      return ok(environment.queue.heartbeat(item, request.query.get("expected_last_heartbeat"), ttlSeconds === null ? null : ttlSeconds * 1000));
+    },
+
+    stop(request) {
+      const { environment, item } = itemOf(request);
+      const body = parseWith(stopBody, request.body);
+      environment.queue.stop(item, body?.force === true);
+      return ok(wireWork(item));
+    },
+  };
+}
+
+/** Merge as the API does: `null` deletes. @throws {ApiFailure} 400 `invalid_metadata`: too many, too long */
+export function mergeMetadata(current: Readonly<Record<string, string>>, changes: Readonly<Record<string, string | null>>): Record<string, string> {
+  const merged = new Map(Object.entries(current));
+  for (const [key, value] of Object.entries(changes)) {
+    if (value === null) merged.delete(key);
+    else merged.set(key, value);
+  }
+  const wrong = merged.size > 16 || [...merged].some(([key, value]) => key.length > 64 || value.length > 512);
+  if (wrong) throw new ApiFailure(400, "metadata: at most 16 pairs, keys of 64 and values of 512 characters.", { error_code: "invalid_metadata" });
+  return Object.fromEntries(merged);
+}
+
+function encodeSecret(form: Behaviour["workSecret"], baseUrl: string, issue: () => string): string | null {
+  const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+  switch (form) {
+    case "absent":
+      return null;
+    case "garbage":
+      return "%%% not base64 %%%";
+    case "no_token":
+      return encode({ api_base_url: baseUrl });
+    case "padded":
+      return Buffer.from(JSON.stringify({ sessions_token: issue() })).toString("base64");
+    case "extra_fields":
+      return encode({ sessions_token: issue(), version: 2, trace: { id: mintId("req") } });
+    case "api_base_url":
+      return encode({ sessions_token: issue(), api_base_url: baseUrl });
+    case "unpadded":
+      return encode({ sessions_token: issue() });
+  }
+}
