@@ -1,1 +1,3 @@
-export {};
+export * from "./directory.ts";
+export { localFileStream } from "./local-files.ts";
+export * from "./owner-key.ts";
