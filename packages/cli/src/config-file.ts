@@ -98,7 +98,15 @@ function describe(issue: z.core.$ZodIssue, before: readonly PropertyKey[]): read
     const depth = (problems: readonly Problem[]): number => Math.max(...problems.map((problem) => problem.at.length));
     const deepest = branches.toSorted((a, b) => depth(b) - depth(a))[0];
     if (deepest !== undefined && depth(deepest) > at.length) return deepest;
-    return [{ at, problem: branches.flat().map(({ problem }) => problem).join("; or ") }];
+    return [
+      {
+        at,
+        problem: branches
+          .flat()
+          .map(({ problem }) => problem)
+          .join("; or "),
+      },
+    ];
   }
   if (issue.code === "invalid_value") {
     const choices = issue.values.map(String);

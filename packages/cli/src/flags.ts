@@ -127,7 +127,9 @@ function convert(flag: Exclude<Flag, { kind: "refused" }>, texts: readonly strin
       return text;
     case "choice":
       if (flag.choices.includes(text)) return text;
-      throw new UsageError(`${source}: ${JSON.stringify(text)} is none of ${flag.choices.join(", ")}${suggest(text, flag.choices, (known) => known)}`);
+      throw new UsageError(
+        `${source}: ${JSON.stringify(text)} is none of ${flag.choices.join(", ")}${suggest(text, flag.choices, (known) => known)}`,
+      );
     case "duration": {
       const milliseconds = parseDuration(text);
       if (milliseconds === undefined) throw new UsageError(`${source}: ${JSON.stringify(text)} is no duration; write 500ms, 60s, 10m or 2h`);

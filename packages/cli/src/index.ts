@@ -1,1 +1,2 @@
-export {};
+export { defineConfig, type WorkerConfig } from "./config.ts";
+export type { ProviderName } from "./providers.ts";

@@ -1,11 +1,12 @@
-import type { SandboxProvider } from "@glovebox/core";
-import { SandboxError } from "@glovebox/core";
+import { Sandbox, SandboxError, type SandboxProvider } from "@glovebox/core";
 import { ownerKey } from "@glovebox/node";
 import type { Flag } from "./flags.ts";
 
 /** Every provider that the command knows. */
 export const providerNames = ["docker", "virtual"] as const;
 export type ProviderName = (typeof providerNames)[number];
+
+const trialTimeoutMs = 60_000;
 
 /** The `--provider` flag of commands that need sandboxes which outlive them. */
 export const providerFlag = {
@@ -28,14 +29,14 @@ export interface Choice {
 }
 
 /**
- * The provider that was asked for; else Docker when its engine answers and has the image, else the embedded one.
- * @param image the one that Docker must have; absent: its default
+ * The provider that was asked for; else Docker when it can really run a sandbox here, which is tried; else the embedded one.
  */
 export async function chooseProvider(wanted: ProviderName | undefined, signal: AbortSignal): Promise<Choice> {
   if (wanted !== undefined) return { provider: await openProvider(wanted), because: "asked for by --provider" };
   const docker = await openProvider("docker");
   try {
-    await docker.probe?.({ signal });
+    await using sandbox = await Sandbox.create(docker, {}, { signal, timeoutMs: trialTimeoutMs });
+    await sandbox.exec(["true"], { signal });
     return { provider: docker, because: "a Docker engine answers and has the image" };
   } catch (error) {
     signal.throwIfAborted();

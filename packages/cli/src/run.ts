@@ -1,9 +1,10 @@
 import { SandboxError } from "@glovebox/core";
-import { type Command, type CommandContext, Interruption } from "./command.ts";
+import { type Command, type CommandContext, type CommandInput, Interruption } from "./command.ts";
 import { commands } from "./commands/index.ts";
 import { CommandError, exitCodes, UsageError } from "./failure.ts";
-import { parseFlags } from "./flags.ts";
+import { type FlagTable, parseFlags } from "./flags.ts";
 import { commandHelp, mainHelp } from "./help.ts";
+import { redactor } from "./redact.ts";
 import { sanitiseText } from "./sanitise.ts";
 import { suggest } from "./suggest.ts";
 
@@ -11,7 +12,7 @@ import { suggest } from "./suggest.ts";
 type Selection = { readonly command: Command; readonly args: readonly string[] } | { readonly help: string };
 
 /** @throws {UsageError} an unknown command */
-export function select(args: readonly string[]): Selection {
+function select(args: readonly string[]): Selection {
   const [first, second] = args;
   if (first === undefined || first === "--help" || first === "-h" || (first === "help" && second === undefined)) return { help: mainHelp(commands) };
   if (first === "help") return { help: commandHelp(find(second ?? "")) };
@@ -39,7 +40,11 @@ function find(name: string): Command {
  * Run one command.
  * @returns the exit code; failures were told on stderr
  */
-export async function run(args: readonly string[], context: CommandContext, onSelected: (command: Command) => void = () => undefined): Promise<number> {
+export async function run(
+  args: readonly string[],
+  context: CommandContext,
+  onSelected: (command: Command) => void = () => undefined,
+): Promise<number> {
   let name: string | undefined;
   try {
     const selection = select(args);
@@ -52,11 +57,12 @@ export async function run(args: readonly string[], context: CommandContext, onSe
     onSelected(command);
     const parsed = parseFlags(command.flags, selection.args, context.env);
     checkPositionals(command, parsed.positionals, parsed.rest);
-    return await command.run({ ...parsed, flags: parsed.values }, context);
+    return await command.run({ ...parsed, flags: parsed.values as CommandInput<FlagTable>["flags"] }, context);
   } catch (error) {
     const interrupted = context.signal.aborted && (error === context.signal.reason || isAbort(error)) ? context.signal.reason : undefined;
     if (interrupted instanceof Interruption) return interrupted.exitCode;
-    context.stderr.write(`glovebox${name === undefined ? "" : ` ${name}`}: ${sanitiseText(explain(error))}\n`);
+    const message = redactor(context.env, args)(explain(error));
+    context.stderr.write(`glovebox${name === undefined ? "" : ` ${name}`}: ${sanitiseText(message)}\n`);
     if (error instanceof UsageError && name !== undefined) context.stderr.write(`glovebox ${name} --help lists the flags\n`);
     if (error instanceof UsageError) return exitCodes.usage;
     return error instanceof CommandError ? error.exitCode : exitCodes.failed;
@@ -78,7 +84,7 @@ function isAbort(error: unknown): boolean {
 }
 
 /** What went wrong, for the user: our own errors as they stand, with their causes; a stack only for what is a bug. */
-export function explain(error: unknown): string {
+function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const expected = SandboxError.is(error) || error instanceof UsageError || error instanceof CommandError;
   const own = expected ? error.message : (error.stack ?? error.message);

@@ -37,6 +37,7 @@ export const ps: Command = defineCommand({
 /** Ids, labels and images come from the engine, where anybody may have written them. */
 function row({ ref, state, createdAt, ownership, image }: SandboxEntry): readonly string[] {
   const age = Date.now() - Date.parse(createdAt);
-  const owner = ownership === undefined ? "unknown" : ownership.by === "process" ? `process ${ownership.pid} on ${ownership.host}` : ownership.session;
+  const owner =
+    ownership === undefined ? "unknown" : ownership.by === "process" ? `process ${ownership.pid} on ${ownership.host}` : ownership.session;
   return [ref.id, state, Number.isNaN(age) ? "unknown" : formatDuration(Math.max(0, age)), owner, image ?? "-"].map(sanitiseLine);
 }

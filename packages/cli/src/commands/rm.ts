@@ -19,7 +19,8 @@ export const rm: Command = defineCommand({
   },
   positionals: { min: 0, max: Number.POSITIVE_INFINITY, name: "ID" },
   run: async ({ flags, positionals }, { stdout, stderr, signal }) => {
-    if (flags.all === positionals.length > 0) throw new UsageError(flags.all ? "give ids or --all, not both" : "name sandboxes by their ids, or give --all");
+    if (flags.all === positionals.length > 0)
+      throw new UsageError(flags.all ? "give ids or --all, not both" : "name sandboxes by their ids, or give --all");
     const provider = await openProvider(flags.provider ?? "docker");
     const ownerKey = await machineOwnerKey();
     const listed = flags.all ? await Array.fromAsync(listSandboxes(provider, {}, { signal }), ({ ref }) => ref.id) : positionals;

@@ -26,14 +26,13 @@ export const shell: Command = defineCommand({
   },
   positionals: { min: 1, max: 1, name: "ID" },
   exitCodes: execExitCodeTexts,
-  patience: 1_000_000,
   run: async ({ flags, positionals }, context) => {
     const provider = await openProvider("docker");
     const [id = ""] = positionals;
     const ownerKey = await machineOwnerKey();
     await using sandbox = await Sandbox.attach(provider, { provider: provider.name, id }, { ownerKey, mode: "join", signal: context.signal });
     const session: Session = { context, shell: sandbox.shell(flags.name ?? "operator"), safe: context.stdout.isTTY === true && !flags.raw };
-    if (context.stdin.isTTY !== true) return await runCommand(session, await readScript(context));
+    if (context.stdin.isTTY !== true) return await runCommand(session, await readScript(context), context.signal);
     return await converse(session, sandbox.id);
   },
 });
@@ -57,11 +56,11 @@ async function readScript({ stdin }: CommandContext): Promise<string> {
 }
 
 /** @returns the exit code */
-async function runCommand({ context, shell: target, safe }: Session, command: string, signal?: AbortSignal): Promise<number> {
+async function runCommand({ context, shell: target, safe }: Session, command: string, interrupting: AbortSignal): Promise<number> {
   const running = await target.start(command);
   const interrupt = (): void => void running.signal("SIGINT").catch(() => undefined); // it has ended meanwhile
-  signal?.addEventListener("abort", interrupt);
-  if (signal === undefined) context.onInterrupt(interrupt);
+  if (interrupting.aborted) interrupt();
+  interrupting.addEventListener("abort", interrupt);
   const sanitiser = new TextSanitiser();
   await pump(running.stdout, context.stdout, safe ? (chunk) => sanitiser.push(chunk) : undefined);
   if (safe) context.stdout.write(sanitiser.end());
@@ -73,21 +72,24 @@ async function converse(session: Session, id: string): Promise<number> {
   const { stdin, stdout, stderr, signal } = session.context;
   const lines = createInterface({ input: stdin, output: stdout, historySize: 1000 });
   let interrupting = new AbortController();
+  const closed = new AbortController();
   lines.on("SIGINT", () => interrupting.abort());
+  lines.on("close", () => closed.abort());
   const prompt = `${sanitiseLine(id)}$ `;
   let code: number = exitCodes.done;
   try {
     for (;;) {
       interrupting = new AbortController();
-      const line = await lines.question(prompt, { signal: AbortSignal.any([signal, interrupting.signal]) }).catch(() => undefined);
-      if (line === undefined && interrupting.signal.aborted && !signal.aborted) {
+      const asking = AbortSignal.any([signal, closed.signal, interrupting.signal]);
+      const line = await lines.question(prompt, { signal: asking }).catch((error: unknown) => {
+        if (!asking.aborted) throw error;
         stdout.write("\n");
-        continue;
-      }
+      });
+      if (line === undefined && !closed.signal.aborted && !signal.aborted) continue;
       if (line === undefined || line.trim() === "exit") return code;
       if (line.trim() === "") continue;
       interrupting = new AbortController();
-      code = await runCommand(session, line, interrupting.signal);
+      code = await runCommand(session, line, AbortSignal.any([signal, interrupting.signal]));
       if (code !== 0) stderr.write(`(exit ${code})\n`);
     }
   } finally {
