@@ -1,0 +1,153 @@
+import { Sandbox, SandboxError, destroySandbox } from "@glovebox/core";
+import type { SandboxProvider, SandboxSpec } from "@glovebox/core";
+import type { BoundHow, Observe, Secrets } from "./events.ts";
+import { sandboxIdFor } from "./routing.ts";
+import { orAbort } from "./wait.ts";
+
+export interface BindingOptions {
+  readonly environmentId: string;
+  readonly provider: SandboxProvider;
+  readonly spec: SandboxSpec;
+  readonly ownerKey: Uint8Array;
+  readonly observe: Observe;
+  readonly secrets: Secrets;
+}
+
+/** A sandbox at work for a session. */
+export interface Bound {
+  readonly sandbox: Sandbox;
+  readonly how: BoundHow;
+  /** Counts the sandboxes, or connections to one, that the session had in this worker: 1, 2, … */
+  readonly turn: number;
+}
+
+const endTimeoutMs = 60_000;
+
+/** One session's sandbox: made or found when it is first asked for, and again when it was lost. */
+export class SessionSandbox {
+  readonly sandboxId: string;
+  readonly sessionId: string;
+  readonly #options: BindingOptions;
+  readonly #closed = new AbortController();
+  #current: Promise<Bound> | undefined;
+  #turns = 0;
+
+  constructor(options: BindingOptions, sessionId: string) {
+    this.#options = options;
+    this.sessionId = sessionId;
+    this.sandboxId = sandboxIdFor(options.environmentId, sessionId);
+  }
+
+  /**
+   * The sandbox, with everyone else's keyed calls refused from now on. Who asks while it is being made waits for the same one.
+   * @throws {SandboxError} what the provider says; the next one who asks tries again
+   */
+  async acquire(signal: AbortSignal): Promise<Bound> {
+    const current = this.#current;
+    if (current !== undefined) {
+      const bound = await orAbort(current, signal);
+      if (bound.sandbox.state !== "lost") return bound;
+      // one of those who found it lost makes the next one
+      if (this.#current === current) this.#current = undefined;
+    }
+    this.#current ??= this.#bind();
+    return await orAbort(this.#current, signal);
+  }
+
+  /** The results of these calls were delivered: the sandbox may drop them. Nobody waits for it; where it fails, the record's own bound holds. */
+  forget(keys: readonly string[]): void {
+    void this.#forget(keys).catch(() => undefined);
+  }
+
+  async #forget(keys: readonly string[]): Promise<void> {
+    const bound = await this.#current;
+    if (bound === undefined || bound.sandbox.state !== "running" || bound.sandbox.capabilities.calls === false) return;
+    await Promise.all(keys.map(async (key) => await bound.sandbox.releaseCall(key)));
+  }
+
+  /** The next item of this session finds it as it is; it is told apart from one that was just found. */
+  keep(): void {
+    const kept = this.#current;
+    this.#current = kept?.then((bound) => ({ ...bound, how: "kept" as const }));
+    this.#current?.catch(() => undefined);
+  }
+
+  /** Close the channel and leave the sandbox to others. Calls with a key go on inside. */
+  async leave(): Promise<void> {
+    await this.#end("left", async (sandbox) => await sandbox?.close({ timeoutMs: endTimeoutMs }));
+  }
+
+  /** Free everything, whether it was ever asked for here or not. */
+  async destroy(): Promise<void> {
+    const { provider, ownerKey } = this.#options;
+    await this.#end("destroyed", async (sandbox) => {
+      if (sandbox !== undefined && sandbox.state !== "lost") await sandbox.destroy({ timeoutMs: endTimeoutMs });
+      else await destroySandbox(provider, { provider: provider.name, id: this.sandboxId }, { ownerKey, timeoutMs: endTimeoutMs });
+    });
+  }
+
+  async #end(how: "destroyed" | "left", end: (sandbox: Sandbox | undefined) => Promise<void>): Promise<void> {
+    const { observe, secrets } = this.#options;
+    const current = this.#current;
+    this.#current = undefined;
+    this.#closed.abort(new SandboxError("aborted", "the session's sandbox is let go", { effect: "none" }));
+    const bound = await current?.catch(() => undefined);
+    const named = { sessionId: this.sessionId, sandboxId: this.sandboxId, how };
+    try {
+      await end(bound?.sandbox);
+      if (bound !== undefined || how === "destroyed") observe({ type: "sandbox.released", ...named });
+    } catch (error) {
+      observe({ type: "sandbox.released", ...named, failure: secrets.failure(error) });
+    }
+  }
+
+  #bind(): Promise<Bound> {
+    const { observe, secrets, provider } = this.#options;
+    const named = { sessionId: this.sessionId, sandboxId: this.sandboxId };
+    const startedAt = performance.now();
+    const binding = this.#createOrAttach().then(
+      ({ sandbox, how }) => {
+        observe({ type: "sandbox.ready", ...named, provider: provider.name, how, durationMs: performance.now() - startedAt });
+        void sandbox.lost.then((reason) => {
+          if (!this.#closed.signal.aborted) observe({ type: "sandbox.lost", ...named, failure: secrets.failure(reason) });
+        });
+        return { sandbox, how, turn: ++this.#turns };
+      },
+      (error: unknown) => {
+        if (this.#current === binding) this.#current = undefined;
+        if (!this.#closed.signal.aborted) observe({ type: "sandbox.failed", ...named, provider: provider.name, failure: secrets.failure(error) });
+        throw error;
+      },
+    );
+    binding.catch(() => undefined);
+    return binding;
+  }
+
+  /** Most sessions are new, so making comes first where a name that is taken is refused; what was there before is looked for first elsewhere. */
+  async #createOrAttach(): Promise<{ readonly sandbox: Sandbox; readonly how: "created" | "attached" }> {
+    const { provider, spec } = this.#options;
+    const { identity } = provider.capabilitiesFor(spec);
+    let attachFirst = identity.attach !== false && (identity.unique === false || this.#turns > 0);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return attachFirst ? { sandbox: await this.#attach(), how: "attached" } : { sandbox: await this.#create(), how: "created" };
+      } catch (error) {
+        const expected = SandboxError.is(error) && error.code === (attachFirst ? "not_found" : "already_exists");
+        if (!expected || attempt === 4) throw error;
+        attachFirst = !attachFirst;
+      }
+    }
+  }
+
+  async #create(): Promise<Sandbox> {
+    const { provider, spec, ownerKey } = this.#options;
+    const ownership = { by: "session", session: this.sessionId } as const;
+    return await Sandbox.create(provider, spec, { id: this.sandboxId, ownerKey, ownership, signal: this.#closed.signal });
+  }
+
+  async #attach(): Promise<Sandbox> {
+    const { provider, ownerKey } = this.#options;
+    const ref = { provider: provider.name, id: this.sandboxId };
+    return await Sandbox.attach(provider, ref, { mode: "takeover", ownerKey, signal: this.#closed.signal });
+  }
+}

@@ -1,0 +1,209 @@
+import type { CallDrop } from "./events.ts";
+import type { SessionEvent } from "./stream.ts";
+import { compareTimestamps } from "./timestamps.ts";
+
+/** A call of a tool that a client has to answer. */
+export interface ToolUse {
+  readonly id: string;
+  readonly name: string;
+  readonly custom: boolean;
+  readonly input: unknown;
+  readonly processedAt: string | undefined;
+  readonly threadId: string | undefined;
+  /** As it came; anything but absent and `allow` is gated. */
+  readonly permission: unknown;
+}
+
+/** What to know of a tool before it runs. `undefined`: it is some other client's. */
+export type LookUpTool = (call: ToolUse) => { readonly readOnly: boolean } | undefined;
+
+export type Decision =
+  | { readonly type: "run"; readonly call: ToolUse }
+  | { readonly type: "hold"; readonly call: ToolUse; readonly because: "confirmation" | "unknown_permission" | "not_ours" }
+  /** It will get no answer; if it runs it is to be cancelled. */
+  | { readonly type: "drop"; readonly call: ToolUse; readonly because: CallDrop; readonly wasRunning: boolean };
+
+interface OpenCall {
+  readonly call: ToolUse;
+  readonly readOnly: boolean | undefined;
+  phase: "new" | "held" | "ready" | "running" | "posting";
+}
+
+/**
+ * Which calls of a session run, and when. Knows only what it was told: facts go in by {@link learn} in any order and any number of times,
+ * {@link decide} says what follows from all of them. Pure: no clock, nothing asynchronous.
+ *
+ * A call runs at most once. It waits for every call that became ready before it, unless both only read. A call that is held (for a
+ * confirmation, or because it is another client's) holds up nobody; released, it takes its place at the end.
+ */
+export class Dispatcher {
+  readonly #lookUp: LookUpTool;
+  readonly #known = new Set<string>();
+  readonly #answered = new Set<string>();
+  readonly #verdicts = new Map<string, "allow" | "deny">();
+  readonly #terminatedThreads = new Set<string>();
+  readonly #open = new Map<string, OpenCall>();
+  /** Ready and running ones in the order of their turn, and cancelled ones that have not ended yet. */
+  readonly #order = new Map<string, OpenCall>();
+  #cutOff: string | undefined;
+  #sessionOver: "session_terminated" | "session_deleted" | undefined;
+
+  constructor(lookUp: LookUpTool) {
+    this.#lookUp = lookUp;
+  }
+
+  /** How the session ended, once it did. */
+  get sessionOver(): "session_terminated" | "session_deleted" | undefined {
+    return this.#sessionOver;
+  }
+
+  /** Calls that run, wait for their turn, or are being answered. */
+  get busy(): number {
+    let busy = this.#order.size;
+    for (const { phase } of this.#open.values()) if (phase === "posting") busy++;
+    return busy;
+  }
+
+  /** Calls held for a confirmation; those of other clients are not counted. */
+  get held(): number {
+    let held = 0;
+    for (const { phase, readOnly } of this.#open.values()) if (phase === "held" && readOnly !== undefined) held++;
+    return held;
+  }
+
+  /** Whether a call of one of our tools was answered before. */
+  get hasHistory(): boolean {
+    return this.#answered.size > 0;
+  }
+
+  learn(event: SessionEvent): void {
+    switch (event.type) {
+      case "agent.tool_use":
+      case "agent.custom_tool_use":
+        this.#learnCall(event);
+        break;
+      case "user.tool_result":
+      case "agent.tool_result":
+        if (typeof event["tool_use_id"] === "string") this.#answered.add(event["tool_use_id"]);
+        break;
+      case "user.custom_tool_result":
+        if (typeof event["custom_tool_use_id"] === "string") this.#answered.add(event["custom_tool_use_id"]);
+        break;
+      case "user.tool_confirmation":
+        this.#learnVerdict(event["tool_use_id"], event["result"]);
+        break;
+      case "user.interrupt":
+        this.#learnInterrupt(event["session_thread_id"], event["processed_at"]);
+        break;
+      case "session.thread_status_terminated":
+        if (typeof event["session_thread_id"] === "string") this.#terminatedThreads.add(event["session_thread_id"]);
+        break;
+      case "session.status_terminated":
+        this.#sessionOver ??= "session_terminated";
+        break;
+      case "session.deleted":
+        this.#sessionOver = "session_deleted";
+        break;
+      default: // unknown types pass
+    }
+  }
+
+  /** Everything that is to be done now; each thing is said once. */
+  decide(): readonly Decision[] {
+    const decisions: Decision[] = [];
+    for (const open of this.#open.values()) this.#judge(open, decisions);
+    for (const open of this.#order.values()) {
+      if (open.phase !== "ready" || !this.#mayRun(open)) continue;
+      open.phase = "running";
+      decisions.push({ type: "run", call: open.call });
+    }
+    return decisions;
+  }
+
+  /** The call ran, or was cancelled and has ended: others may go on. Its answer is under way. */
+  ended(id: string): void {
+    this.#order.delete(id);
+    const open = this.#open.get(id);
+    if (open !== undefined) open.phase = "posting";
+  }
+
+  /** The call is answered, or nobody wants an answer. */
+  settled(id: string): void {
+    this.#answered.add(id);
+    this.#open.delete(id);
+    this.#order.delete(id);
+  }
+
+  #learnCall(event: SessionEvent): void {
+    const { id, name, input, processed_at: processedAt, session_thread_id: threadId, evaluated_permission: permission } = event;
+    if (typeof id !== "string" || this.#known.has(id)) return;
+    this.#known.add(id);
+    const call: ToolUse = {
+      id,
+      name: typeof name === "string" ? name : "",
+      custom: event.type === "agent.custom_tool_use",
+      input,
+      processedAt: typeof processedAt === "string" ? processedAt : undefined,
+      threadId: typeof threadId === "string" && threadId !== "" ? threadId : undefined,
+      permission,
+    };
+    this.#open.set(id, { call, readOnly: this.#lookUp(call)?.readOnly, phase: "new" });
+  }
+
+  /** Anything but `allow` is a denial, and a denial stays one. */
+  #learnVerdict(id: unknown, result: unknown): void {
+    if (typeof id !== "string" || this.#verdicts.get(id) === "deny") return;
+    this.#verdicts.set(id, result === "allow" ? "allow" : "deny");
+  }
+
+  #learnInterrupt(threadId: unknown, processedAt: unknown): void {
+    // queued ones are not applied yet, and those of one thread invalidate nothing
+    if (typeof processedAt !== "string" || (typeof threadId === "string" && threadId !== "")) return;
+    if (this.#cutOff === undefined || compareTimestamps(processedAt, this.#cutOff) > 0) this.#cutOff = processedAt;
+  }
+
+  #judge(open: OpenCall, decisions: Decision[]): void {
+    const { call } = open;
+    const because = this.#dropReason(call);
+    if (because !== undefined) {
+      this.#open.delete(call.id);
+      if (open.phase === "posting") return;
+      const wasRunning = open.phase === "running";
+      if (!wasRunning) this.#order.delete(call.id);
+      decisions.push({ type: "drop", call, because, wasRunning });
+      return;
+    }
+    if (open.phase !== "new" && open.phase !== "held") return;
+    const hold = this.#holdReason(open);
+    if (hold === undefined) {
+      open.phase = "ready";
+      this.#order.set(call.id, open);
+    } else if (open.phase === "new") {
+      open.phase = "held";
+      decisions.push({ type: "hold", call, because: hold });
+    }
+  }
+
+  #dropReason(call: ToolUse): CallDrop | undefined {
+    if (this.#sessionOver !== undefined) return "session_ended";
+    if (this.#answered.has(call.id)) return "answered_elsewhere";
+    if (call.threadId !== undefined && this.#terminatedThreads.has(call.threadId)) return "thread_terminated";
+    if (this.#cutOff !== undefined && call.processedAt !== undefined && compareTimestamps(call.processedAt, this.#cutOff) <= 0) return "interrupted";
+    if (call.permission === "deny" || this.#verdicts.get(call.id) === "deny") return "denied";
+    return undefined;
+  }
+
+  #holdReason({ call, readOnly }: OpenCall): "confirmation" | "unknown_permission" | "not_ours" | undefined {
+    const free = call.permission === undefined || call.permission === "allow" || this.#verdicts.get(call.id) === "allow";
+    if (!free) return call.permission === "ask" ? "confirmation" : "unknown_permission";
+    return readOnly === undefined ? "not_ours" : undefined;
+  }
+
+  #mayRun(candidate: OpenCall): boolean {
+    for (const earlier of this.#order.values()) {
+      if (earlier === candidate) return true;
+      if (earlier.readOnly !== true || candidate.readOnly !== true) return false;
+    }
+    return true;
+  }
+}

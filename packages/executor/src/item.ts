@@ -1,0 +1,125 @@
+import type Anthropic from "@anthropic-ai/sdk";
+import type { SessionSandbox } from "./binding.ts";
+import { controlPlaneClient, isFinal, retryAfterMs, statusOf } from "./control-plane.ts";
+import type { Failure, ItemEnd, Observe, Secrets } from "./events.ts";
+import type { Journal } from "./journal.ts";
+import { Lease, type LeaseEnd } from "./lease.ts";
+import type { ResolvedOptions } from "./options.ts";
+import type { ClaimedWork } from "./poller.ts";
+import { Session } from "./session.ts";
+import type { PreparedCustomTool } from "./tools/custom.ts";
+import { backOffMs, orAbort, sleep } from "./wait.ts";
+
+export interface ItemOptions {
+  readonly options: ResolvedOptions;
+  readonly fetch: typeof fetch | undefined;
+  readonly journal: Journal;
+  readonly customTools: ReadonlyMap<string, PreparedCustomTool>;
+  readonly observe: Observe;
+  readonly secrets: Secrets;
+  /** The session's sandbox, once an earlier item of the same session has let go of it. */
+  readonly sandboxFor: (sessionId: string) => Promise<SessionSandbox>;
+  /** Aborts when the worker stops. */
+  readonly stop: AbortSignal;
+}
+
+const endOfLease: Readonly<Record<LeaseEnd, ItemEnd>> = {
+  stop_requested: "stop_requested",
+  rejected: "failed",
+  lost: "lease_lost",
+  assumed_lost: "lease_lost",
+};
+const stopAttempts = 4;
+
+interface Served {
+  readonly because: ItemEnd;
+  readonly turnOver: boolean;
+  readonly failure?: Failure;
+}
+
+/** Serve one claimed item to its end: lease, session, stop. Never rejects. */
+export async function serveItem(work: ClaimedWork, item: ItemOptions): Promise<ItemEnd> {
+  const { options, observe, secrets } = item;
+  const { workId, sessionId, token } = work;
+  const client = controlPlaneClient(options, token ?? options.environmentKey, item.fetch);
+  const lease = new Lease({ client, workId, environmentId: options.environmentId, observe, secrets });
+  lease.start();
+  observe({ type: "item.claimed", workId, sessionId, kind: work.kind });
+  let served: Served;
+  try {
+    served = sessionId === undefined ? { because: "not_a_session", turnOver: true } : await serveSession(work, sessionId, client, lease, item);
+  } catch (error) {
+    served = { because: "failed", turnOver: true, failure: secrets.failure(error) };
+  }
+  const because = lease.end === undefined ? served.because : endOfLease[lease.end];
+  const stopped = await release(because, served, client, lease, work, item);
+  observe({ type: "item.ended", workId, sessionId, because, stopped, ...(served.failure === undefined ? {} : { failure: served.failure }) });
+  if (token !== undefined) secrets.delete(token);
+  return because;
+}
+
+async function serveSession(work: ClaimedWork, sessionId: string, client: Anthropic, lease: Lease, item: ItemOptions): Promise<Served> {
+  const { options, observe, secrets, journal, customTools, stop } = item;
+  const leaseEnd = new AbortController();
+  const onLeaseEnd = (): void => leaseEnd.abort(lease.end === undefined ? "failed" : endOfLease[lease.end]);
+  if (lease.signal.aborted) onLeaseEnd();
+  else lease.signal.addEventListener("abort", onLeaseEnd, { once: true });
+  const over = await sessionOver(client, sessionId, AbortSignal.any([leaseEnd.signal, stop]));
+  if (over !== undefined) return { because: over, turnOver: true };
+  if (leaseEnd.signal.aborted) return { because: leaseEnd.signal.reason as ItemEnd, turnOver: false };
+  const sandbox = await orAbort(item.sandboxFor(sessionId), leaseEnd.signal);
+  // made while the stream attaches; who needs it first waits for it, and a failure is told to them
+  sandbox.acquire(leaseEnd.signal).catch(() => undefined);
+  const { timeoutMs, maxIdleMs, maxHeldMs, drainMs } = options;
+  const limits = { timeoutMs, maxIdleMs, maxHeldMs, drainMs };
+  const session = new Session({ client, workId: work.workId, sessionId, sandbox, journal, customTools, ...limits, observe, secrets, lease: leaseEnd.signal, stop });
+  return await session.serve();
+}
+
+/** How the session ended, if it did. A session that has ended is not attached to at all. */
+async function sessionOver(client: Anthropic, sessionId: string, signal: AbortSignal): Promise<"session_terminated" | "session_deleted" | undefined> {
+  for (let attempt = 0; !signal.aborted; attempt++) {
+    try {
+      const { status } = await client.beta.sessions.retrieve(sessionId, {}, { signal });
+      return status === "terminated" ? "session_terminated" : undefined;
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      if (statusOf(error) === 404) return "session_deleted";
+      if (isFinal(error)) throw error;
+      await sleep(Math.max(retryAfterMs(error), backOffMs(attempt, 500, 10_000)), signal);
+    }
+  }
+  return undefined;
+}
+
+/** @returns whether the item was stopped */
+async function release(because: ItemEnd, served: Served, client: Anthropic, lease: Lease, work: ClaimedWork, item: ItemOptions): Promise<boolean> {
+  if (because === "lease_lost") {
+    await lease.letGo();
+    return false;
+  }
+  // a stopped item is not queued again, and the session's open calls would wait for ever
+  if (because === "shutdown" && !served.turnOver) {
+    await lease.handOver();
+    return false;
+  }
+  await lease.letGo();
+  return await stopItem(client, work, item);
+}
+
+async function stopItem(client: Anthropic, { workId }: ClaimedWork, { options, observe, secrets }: ItemOptions): Promise<boolean> {
+  const never = new AbortController().signal;
+  for (let attempt = 0; attempt < stopAttempts; attempt++) {
+    try {
+      await client.beta.environments.work.stop(workId, { environment_id: options.environmentId, force: true }, { timeout: 10_000 });
+      return true;
+    } catch (error) {
+      if (statusOf(error) === 409) return true; // stopped already
+      const retryInMs = isFinal(error) || attempt + 1 === stopAttempts ? 0 : Math.max(Math.min(retryAfterMs(error), 5_000), backOffMs(attempt, 250, 2_000));
+      observe({ type: "lease.failed", workId, failure: secrets.failure(error), retryInMs });
+      if (retryInMs === 0) return false;
+      await sleep(retryInMs, never);
+    }
+  }
+  return false;
+}

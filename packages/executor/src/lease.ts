@@ -1,0 +1,168 @@
+import type Anthropic from "@anthropic-ai/sdk";
+import { isFinal, retryAfterMs, statusOf } from "./control-plane.ts";
+import type { Observe, Secrets } from "./events.ts";
+import { compareTimestamps } from "./timestamps.ts";
+import { backOffMs, sleep } from "./wait.ts";
+
+/** Why a lease ended. `lost` and `assumed_lost`: somebody else may hold the item, so it must not be stopped. */
+export type LeaseEnd = "stop_requested" | "rejected" | "lost" | "assumed_lost";
+
+/** Assumed until the control plane has named one. Source: the official worker. */
+const firstTtlMs = 90_000;
+/** How soon a handed over item is another's, where the control plane grants it. */
+const handOverSeconds = 5;
+const noHeartbeat = "NO_HEARTBEAT";
+
+export interface LeaseOptions {
+  readonly client: Anthropic;
+  readonly workId: string;
+  readonly environmentId: string;
+  readonly observe: Observe;
+  readonly secrets: Secrets;
+}
+
+/**
+ * A work item's lease: beats on its own, whatever the session does, until it is let go or ends.
+ * A beat whose answer was lost is recognised by the next refusal and goes on; every other refusal of the precondition ends the lease.
+ */
+export class Lease {
+  readonly #options: LeaseOptions;
+  readonly #ended = new AbortController();
+  readonly #letGo = new AbortController();
+  #beating: Promise<void> = Promise.resolve();
+  #end: LeaseEnd | undefined;
+
+  #lastHeartbeat = noHeartbeat;
+  #ttlMs = firstTtlMs;
+  #lastSuccessAtMs = Date.now();
+  /** A beat went out since the last answer and nobody knows whether it was recorded. */
+  #unanswered = false;
+  #failures = 0;
+
+  constructor(options: LeaseOptions) {
+    this.#options = options;
+  }
+
+  /** Aborts when the lease ends, not when it is let go. */
+  get signal(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  get end(): LeaseEnd | undefined {
+    return this.#end;
+  }
+
+  /** Send the first beat at once and go on. */
+  start(): void {
+    this.#lastSuccessAtMs = Date.now();
+    this.#beating = this.#run();
+  }
+
+  /** Beat no more. Resolves when no beat is under way. */
+  async letGo(): Promise<void> {
+    this.#letGo.abort();
+    await this.#beating;
+  }
+
+  /**
+   * Beat no more and let the lease run out soon, so that the queue gives the item to somebody else: for a session that still needs serving.
+   * Where the control plane does not grant the short time, it is the lease's own.
+   */
+  async handOver(): Promise<void> {
+    await this.letGo();
+    if (this.#end !== undefined) return;
+    const { client, workId, environmentId } = this.#options;
+    const params = { environment_id: environmentId, expected_last_heartbeat: this.#lastHeartbeat, desired_ttl_seconds: handOverSeconds };
+    await client.beta.environments.work.heartbeat(workId, params, { timeout: 5_000 }).catch(() => undefined);
+  }
+
+  async #run(): Promise<void> {
+    const over = AbortSignal.any([this.#ended.signal, this.#letGo.signal]);
+    while (!over.aborted) await sleep(await this.#beat(over), over);
+  }
+
+  get #intervalMs(): number {
+    return Math.min(30_000, Math.max(1_000, this.#ttlMs / 2));
+  }
+
+  /** @returns how long to wait for the next one */
+  async #beat(over: AbortSignal): Promise<number> {
+    const { client, workId, environmentId } = this.#options;
+    const expected = this.#lastHeartbeat;
+    const cutOff = new AbortController();
+    const timer = setTimeout(() => cutOff.abort(), this.#intervalMs);
+    try {
+      const answer = await client.beta.environments.work.heartbeat(
+        workId,
+        { environment_id: environmentId, expected_last_heartbeat: expected },
+        { signal: AbortSignal.any([cutOff.signal, over]) },
+      );
+      this.#renewed(answer.last_heartbeat, answer.ttl_seconds);
+      if (answer.state === "stopping" || answer.state === "stopped" || !answer.lease_extended) this.#finish("stop_requested");
+      return this.#intervalMs;
+    } catch (error) {
+      return over.aborted ? 0 : this.#failed(error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #failed(error: unknown): number {
+    const { observe, secrets, workId } = this.#options;
+    const status = statusOf(error);
+    const leftMs = this.#lastSuccessAtMs + this.#ttlMs - Date.now();
+    if (status === 412) {
+      const current = currentState(error);
+      if (this.#unanswered && leftMs > 0 && current !== undefined && isNewer(current.lastHeartbeat, this.#lastHeartbeat)) {
+        this.#renewed(current.lastHeartbeat, current.ttlSeconds);
+        observe({ type: "lease.adopted", workId });
+        return this.#intervalMs;
+      }
+      this.#finish("lost");
+      return 0;
+    }
+    if (isFinal(error)) {
+      this.#finish("rejected");
+      return 0;
+    }
+    if (leftMs <= 0) {
+      this.#finish("assumed_lost");
+      return 0;
+    }
+    if (status === undefined || status >= 500 || status === 408) this.#unanswered = true;
+    const wantedMs = Math.max(retryAfterMs(error), backOffMs(this.#failures++, 500, this.#intervalMs));
+    const retryInMs = Math.min(wantedMs, Math.max(leftMs, 0) + 1);
+    observe({ type: "lease.failed", workId, failure: secrets.failure(error), retryInMs });
+    return retryInMs;
+  }
+
+  #renewed(lastHeartbeat: string, ttlSeconds: number): void {
+    this.#lastHeartbeat = lastHeartbeat;
+    if (ttlSeconds > 0) this.#ttlMs = ttlSeconds * 1000;
+    this.#lastSuccessAtMs = Date.now();
+    this.#unanswered = false;
+    this.#failures = 0;
+  }
+
+  #finish(end: LeaseEnd): void {
+    this.#end ??= end;
+    this.#ended.abort(end);
+  }
+}
+
+/** What a 412 says of the lease, where it is still one to hold. */
+function currentState(error: unknown): { readonly lastHeartbeat: string; readonly ttlSeconds: number } | undefined {
+  let node: unknown = typeof error === "object" && error !== null && "error" in error ? error.error : undefined;
+  for (const key of ["error", "details", "current_state"]) {
+    if (typeof node !== "object" || node === null) return undefined;
+    node = (node as Record<string, unknown>)[key];
+  }
+  if (typeof node !== "object" || node === null) return undefined;
+  const { state, last_heartbeat: lastHeartbeat, ttl_seconds: ttlSeconds } = node as Record<string, unknown>;
+  if (typeof lastHeartbeat !== "string" || (state !== "active" && state !== "starting")) return undefined;
+  return { lastHeartbeat, ttlSeconds: typeof ttlSeconds === "number" ? ttlSeconds : 0 };
+}
+
+function isNewer(heartbeat: string, than: string): boolean {
+  return than === noHeartbeat ? heartbeat !== "" : compareTimestamps(heartbeat, than) > 0;
+}

@@ -1,0 +1,138 @@
+import type Anthropic from "@anthropic-ai/sdk";
+import { SandboxError } from "@glovebox/core";
+import { isFinal, retryAfterMs, sessionsTokenOf, statusOf } from "./control-plane.ts";
+import type { Observe, Secrets } from "./events.ts";
+import { backOffMs, sleep } from "./wait.ts";
+
+/** A claimed item: polled and acknowledged. */
+export interface ClaimedWork {
+  readonly workId: string;
+  /** `session`, `healthcheck`, or whatever else the control plane says. */
+  readonly kind: string;
+  /** Of a session item. */
+  readonly sessionId: string | undefined;
+  /** The item's own credential; never shown. */
+  readonly token: string | undefined;
+}
+
+export interface PollerOptions {
+  readonly client: Anthropic;
+  readonly environmentId: string;
+  readonly workerId: string;
+  readonly observe: Observe;
+  readonly secrets: Secrets;
+}
+
+/** The longest that a poll may block. */
+const blockMs = 999;
+/** An empty answer that came sooner did not block, and the next poll waits for the rest of the time. */
+const blockedAtLeastMs = 200;
+const requestTimeoutMs = 30_000;
+const ackAttempts = 4;
+
+/** Takes items from an environment's queue, one at a time. */
+export class Poller {
+  readonly #options: PollerOptions;
+  #failures = 0;
+
+  constructor(options: PollerOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Wait for an item, however long it takes.
+   * @returns `undefined` when the signal aborted
+   * @throws {SandboxError} what the control plane refuses for good: `unauthenticated`, `permission_denied`, `not_found`, `invalid_argument`
+   */
+  async next(signal: AbortSignal): Promise<ClaimedWork | undefined> {
+    while (!signal.aborted) {
+      const work = await this.#poll(signal);
+      if (work !== undefined && (await this.#ack(work.workId, signal))) return work;
+    }
+    return undefined;
+  }
+
+  async #poll(signal: AbortSignal): Promise<ClaimedWork | undefined> {
+    const { client, environmentId, workerId, observe, secrets } = this.#options;
+    const startedAt = performance.now();
+    try {
+      const answer: unknown = await client.beta.environments.work.poll(
+        environmentId,
+        { block_ms: blockMs, "Anthropic-Worker-ID": workerId },
+        { signal, timeout: requestTimeoutMs },
+      );
+      this.#failures = 0;
+      const work = asWork(answer);
+      if (work === undefined) {
+        const tookMs = performance.now() - startedAt;
+        if (tookMs < blockedAtLeastMs) await sleep(blockMs - tookMs, signal);
+      } else if (work.token !== undefined) secrets.add(work.token);
+      return work;
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      if (isFinal(error)) throw this.#refusal(error);
+      const retryInMs = Math.max(retryAfterMs(error), backOffMs(this.#failures++, 1_000, 60_000));
+      observe({ type: "poll.failed", failure: secrets.failure(error), retryInMs });
+      await sleep(retryInMs, signal);
+      return undefined;
+    }
+  }
+
+  /** @returns whether the item is ours */
+  async #ack(workId: string, signal: AbortSignal): Promise<boolean> {
+    const { client, environmentId, observe, secrets } = this.#options;
+    let unanswered = false;
+    for (let attempt = 0; attempt < ackAttempts; attempt++) {
+      try {
+        // without the signal: an ack that arrives must be known, or the item is stranded
+        await client.beta.environments.work.ack(workId, { environment_id: environmentId }, { timeout: requestTimeoutMs });
+        return true;
+      } catch (error) {
+        const status = statusOf(error);
+        // after a lost answer, "already acknowledged" is our own ack
+        if (status === 409 && unanswered) return true;
+        const again = status !== 409 && !isFinal(error) && attempt + 1 < ackAttempts && !signal.aborted;
+        const retryInMs = again ? Math.max(retryAfterMs(error), backOffMs(attempt, 250, 2_000)) : 0;
+        observe({ type: "poll.failed", failure: secrets.failure(error), retryInMs });
+        // not acknowledged, the queue gives it to somebody again
+        if (!again) return false;
+        unanswered ||= status === undefined || status >= 500;
+        await sleep(retryInMs, signal);
+      }
+    }
+    return false;
+  }
+
+  #refusal(cause: unknown): SandboxError {
+    const { environmentId, secrets } = this.#options;
+    const status = statusOf(cause);
+    const said = `the control plane answered ${status}: ${secrets.failure(cause).message}`;
+    const options = { effect: "none" } as const;
+    if (status === 401) {
+      return new SandboxError("unauthenticated", `the environment key was refused; check ANTHROPIC_ENVIRONMENT_KEY (option environmentKey). ${said}`, options);
+    }
+    if (status === 403) {
+      const what = `the environment key does not open environment ${environmentId}; ANTHROPIC_ENVIRONMENT_ID and ANTHROPIC_ENVIRONMENT_KEY must belong together`;
+      return new SandboxError("permission_denied", `${what}. ${said}`, options);
+    }
+    if (status === 404) {
+      const what = `there is no environment ${environmentId}; check ANTHROPIC_ENVIRONMENT_ID and ANTHROPIC_BASE_URL`;
+      return new SandboxError("not_found", `${what}. ${said}`, options);
+    }
+    return new SandboxError("invalid_argument", `polling environment ${environmentId} was refused. ${said}`, options);
+  }
+}
+
+/** An item, or `undefined` for every form of "nothing". */
+function asWork(answer: unknown): ClaimedWork | undefined {
+  if (typeof answer !== "object" || answer === null || !("id" in answer) || typeof answer.id !== "string") return undefined;
+  const data: unknown = "data" in answer ? answer.data : undefined;
+  const { type, id }: { type?: unknown; id?: unknown } = typeof data === "object" && data !== null ? data : {};
+  const kind = typeof type === "string" ? type : "untyped";
+  return {
+    workId: answer.id,
+    kind,
+    sessionId: kind === "session" && typeof id === "string" ? id : undefined,
+    token: sessionsTokenOf("secret" in answer ? answer.secret : undefined),
+  };
+}

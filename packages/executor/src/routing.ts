@@ -1,0 +1,24 @@
+import { createHash } from "node:crypto";
+
+/**
+ * The sandbox of a session: the same for every worker of the environment, so that whoever serves the session next finds it.
+ * Ids of the control plane are opaque, so they are hashed.
+ */
+export function sandboxIdFor(environmentId: string, sessionId: string): string {
+  return `session-${digest(["glovebox.session.1", environmentId, sessionId]).slice(0, 40)}`;
+}
+
+/** The key under which a call happens at most once in its sandbox. */
+export function callKeyFor(sessionId: string, callId: string): string {
+  return `call-${digest(["glovebox.call.1", sessionId, callId]).slice(0, 40)}`;
+}
+
+/** The key of the restart that a `bash` call begins with. */
+export function restartKey(callKey: string): string {
+  return `${callKey}-restart`;
+}
+
+// JSON, so that no two lists of names give the same text
+function digest(names: readonly string[]): string {
+  return createHash("sha256").update(JSON.stringify(names)).digest("hex");
+}

@@ -1,0 +1,245 @@
+import { type Sandbox, SandboxError } from "@glovebox/core";
+import type { Bound, SessionSandbox } from "./binding.ts";
+import { toResultBlocks } from "./content.ts";
+import type { ToolUse } from "./dispatch.ts";
+import type { Secrets } from "./events.ts";
+import type { CallResult, Journal } from "./journal.ts";
+import { callKeyFor } from "./routing.ts";
+import type { PreparedCustomTool, ToolOutput } from "./tools/custom.ts";
+import { type AgentTool, type ToolContext, ToolError, parseInput, plainMessage } from "./tools/tool.ts";
+import { agentToolset } from "./tools/toolset.ts";
+import { orAbort } from "./wait.ts";
+
+/** Why a running call is aborted. `shutdown` is answered, `dropped` is not. */
+export class CallAbort extends Error {
+  override readonly name = "AbortError";
+  readonly because: "dropped" | "shutdown" | "timeout";
+
+  constructor(because: "dropped" | "shutdown" | "timeout") {
+    super("This operation was aborted");
+    this.because = because;
+  }
+}
+
+/** Another worker took the sandbox over: this one must let the session go. */
+export class Fenced extends Error {}
+
+export interface RunCallOptions {
+  readonly sessionId: string;
+  readonly sandbox: SessionSandbox;
+  readonly journal: Journal;
+  readonly customTools: ReadonlyMap<string, PreparedCustomTool>;
+  readonly timeoutMs: (tool: string) => number;
+  readonly secrets: Secrets;
+  /** Whether the session had calls of our tools that were answered before. */
+  readonly hasHistory: () => boolean;
+}
+
+export interface CallOutcome {
+  readonly result: CallResult;
+  /** It was produced before, and kept. */
+  readonly replayed: boolean;
+}
+
+/** What a tool that ignores its abort is given before it is abandoned, in ms. */
+const graceMs = 5_000;
+const attempts = 3;
+
+/** Runs calls of one session, each to a result. */
+export class CallRunner {
+  readonly #options: RunCallOptions;
+  /** What the next result tells beside its own. */
+  readonly #remarks: string[] = [];
+  #toldTurn = 0;
+
+  constructor(options: RunCallOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Run a call, or find what it gave before.
+   * @returns `settled` when it has its answer already
+   * @throws {CallAbort} `dropped`. {@link Fenced}
+   */
+  async run(call: ToolUse, signal: AbortSignal): Promise<CallOutcome | "settled"> {
+    const { journal, sessionId } = this.#options;
+    const id = { sessionId, callId: call.id };
+    const entry = await journal.read(id);
+    if (entry?.state === "sent") return "settled";
+    if (entry?.state === "finished") return { result: entry.result, replayed: true };
+    const begun = entry?.state === "started";
+    let replayed = false;
+    const onReplay = (): void => void (replayed = true);
+    let result: CallResult;
+    try {
+      result = call.custom ? await this.#runCustom(call, signal, begun) : await this.#runAgentTool(call, signal, begun, onReplay);
+    } catch (error) {
+      if (error instanceof Fenced) throw error;
+      if (signal.aborted && isDrop(signal.reason)) throw signal.reason;
+      result = failed(this.#errorText(call, error, signal));
+    }
+    const remarks = this.#remarks.splice(0).map((text) => ({ type: "text", text }) as const);
+    const told = remarks.length === 0 ? result : { ...result, content: [...result.content, ...remarks] };
+    await journal.finished(id, told);
+    return { result: told, replayed };
+  }
+
+  async #runAgentTool(call: ToolUse, signal: AbortSignal, begunBefore: boolean, replayed: () => void): Promise<CallResult> {
+    const tool = agentToolset.get(call.name);
+    if (tool === undefined) throw new ToolError(`${call.name}: no such tool`);
+    const run = tool.prepare(call.input);
+    let begun = begunBefore;
+    let lost: SandboxError | undefined;
+    for (let attempt = 1; ; attempt++) {
+      const bound = await this.#acquire(signal, lost);
+      const repeatable = await this.#mayRun(tool, call, bound, begun, lost !== undefined, signal);
+      if (!repeatable) return failed(lost === undefined ? unknownOutcome(call.name) : lostText(call.name, lost, this.#options.secrets));
+      await this.#options.journal.started({ sessionId: this.#options.sessionId, callId: call.id });
+      begun = true;
+      try {
+        return succeeded(await run(this.#toolContext(tool, call, bound.sandbox, signal, replayed)));
+      } catch (error) {
+        if (!SandboxError.is(error)) throw error;
+        if (error.reason === "fenced") throw new Fenced(error.message);
+        if (error.reason === "claim_without_result" || error.reason === "call_released") {
+          return failed(lost === undefined ? unknownOutcome(call.name) : lostText(call.name, lost, this.#options.secrets));
+        }
+        if (error.code !== "unavailable" && !isGone(error, bound.sandbox)) throw error;
+        if (attempt === attempts) return failed(lostText(call.name, error, this.#options.secrets));
+        lost = error;
+      }
+    }
+  }
+
+  /** Whether running it (again) in this sandbox cannot double its effect. */
+  async #mayRun(tool: AgentTool, call: ToolUse, bound: Bound, begun: boolean, wasLost: boolean, signal: AbortSignal): Promise<boolean> {
+    if (!begun || tool.readOnly) return true;
+    const { calls } = bound.sandbox.capabilities;
+    // what began elsewhere, or where nobody keeps a record, is not begun again
+    if (calls === false || (wasLost && bound.how === "created")) return false;
+    if (calls.survives === "restart") return true;
+    return (await bound.sandbox.callStatus(callKeyFor(this.#options.sessionId, call.id), { signal })) !== "unclaimed";
+  }
+
+  async #acquire(signal: AbortSignal, lost: SandboxError | undefined): Promise<Bound> {
+    let bound: Bound;
+    try {
+      bound = await this.#options.sandbox.acquire(signal);
+    } catch (error) {
+      if (signal.aborted) throw error;
+      const said = this.#options.secrets.failure(error).message;
+      const before = lost === undefined ? "so nothing was run" : "after it was lost while this call ran; it is unknown whether its effect happened";
+      throw new ToolError(`The sandbox of this session could not be started, ${before}: ${said}`);
+    }
+    if (bound.turn > this.#toldTurn) {
+      if (bound.how === "created" && (bound.turn > 1 || this.#options.hasHistory())) this.#remarks.push(replacedText);
+      else if (bound.how === "attached" && bound.turn > 1) this.#remarks.push(reattachedText);
+      this.#toldTurn = bound.turn;
+    }
+    return bound;
+  }
+
+  #toolContext(tool: AgentTool, call: ToolUse, sandbox: Sandbox, signal: AbortSignal, replayed: () => void): ToolContext {
+    const keyed = !tool.readOnly && sandbox.capabilities.calls !== false;
+    return {
+      sandbox,
+      signal,
+      timeoutMs: this.#options.timeoutMs(tool.name),
+      call: keyed ? callKeyFor(this.#options.sessionId, call.id) : undefined,
+      remark: (text) => void this.#remarks.push(text),
+      replayed,
+    };
+  }
+
+  async #runCustom(call: ToolUse, signal: AbortSignal, begun: boolean): Promise<CallResult> {
+    const { customTools, sandbox, sessionId, journal, timeoutMs } = this.#options;
+    const prepared = customTools.get(call.name);
+    if (prepared === undefined) throw new ToolError(`${call.name}: no such tool`);
+    // it ran in a worker that forgot it: only the journal speaks for custom tools
+    if (begun && prepared.tool.readOnly !== true) return failed(unknownOutcome(call.name));
+    const input = parseInput(call.name, prepared.schema, call.input);
+    await journal.started({ sessionId, callId: call.id });
+    const timedOut = new AbortController();
+    const limitMs = timeoutMs(call.name);
+    const timer = setTimeout(() => timedOut.abort(new CallAbort("timeout")), limitMs);
+    const either = AbortSignal.any([signal, timedOut.signal]);
+    try {
+      const context = { signal: either, sessionId, callId: call.id, sandbox: async () => (await this.#acquire(either, undefined)).sandbox };
+      const output = await abandoned((async () => await prepared.tool.run(input, context))(), either);
+      return asResult(output);
+    } catch (error) {
+      if (timedOut.signal.aborted && !signal.aborted) throw new ToolError(`${call.name}: timed out after ${limitMs}ms`);
+      if (signal.aborted || error instanceof ToolError) throw error;
+      return failed(`Error: ${error instanceof Error ? error.message : String(error)}`);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #errorText(call: ToolUse, error: unknown, signal: AbortSignal): string {
+    if (error instanceof ToolError) return error.message;
+    if (signal.aborted && error === signal.reason) return `${call.name}: This operation was aborted\nThe worker that ran it is shutting down.`;
+    if (!SandboxError.is(error)) return `${call.name}: internal error: ${this.#options.secrets.failure(error).message}`;
+    const message = this.#options.secrets.scrub(plainMessage(error));
+    if (error.code === "deadline_exceeded") {
+      const unknown = error.effect === "unknown" ? "; it is unknown whether its effect happened" : "";
+      return `${call.name}: timed out after ${this.#options.timeoutMs(call.name)}ms${unknown}`;
+    }
+    return `${call.name}: ${message}`;
+  }
+}
+
+const replacedText = "Note: the sandbox was replaced by a new, empty one. Files, shell state and processes of the earlier one are gone.";
+const reattachedText = "Note: the sandbox was interrupted and is back. Its files are kept; shell state and background processes may be gone.";
+
+function unknownOutcome(tool: string): string {
+  return (
+    `${tool}: the outcome of this call is unknown: it was begun, and whoever ran it was lost before its end was known. ` +
+    "It may have happened, in whole or in part. It was not run again; look before you repeat it."
+  );
+}
+
+function lostText(tool: string, error: SandboxError, secrets: Secrets): string {
+  return (
+    `${tool}: the sandbox was lost while this call ran (${secrets.scrub(plainMessage(error))}). ` +
+    "It is unknown whether the call's effect happened, in whole or in part. It was not run again; look before you repeat it."
+  );
+}
+
+/** The sandbox, and not a file in it, is not there any more. */
+function isGone(error: SandboxError, sandbox: Sandbox): boolean {
+  return sandbox.state === "lost" || (error.code === "not_found" && error.reason === undefined);
+}
+
+function isDrop(reason: unknown): boolean {
+  return !(reason instanceof CallAbort) || reason.because === "dropped";
+}
+
+function succeeded(text: string): CallResult {
+  return { isError: false, content: toResultBlocks(text) };
+}
+
+function failed(text: string): CallResult {
+  return { isError: true, content: toResultBlocks(text) };
+}
+
+function asResult(output: ToolOutput): CallResult {
+  if (typeof output === "string" || Array.isArray(output)) return { isError: false, content: toResultBlocks(output as string) };
+  const { content, isError = false } = output as Exclude<ToolOutput, string | readonly unknown[]>;
+  return { isError, content: toResultBlocks(content) };
+}
+
+/** Wait for what may ignore its abort, and some more after it. */
+async function abandoned<T>(pending: Promise<T>, signal: AbortSignal): Promise<T> {
+  const grace = new AbortController();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const onAbort = (): void => void (timer = setTimeout(() => grace.abort(signal.reason), graceMs));
+  if (signal.aborted) onAbort();
+  else signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await orAbort(pending, grace.signal);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", onAbort);
+  }
+}

@@ -1,0 +1,207 @@
+import { randomUUID } from "node:crypto";
+import { SandboxError, requireCapabilities } from "@glovebox/core";
+import type { SandboxSpec } from "@glovebox/core";
+import { type BindingOptions, SessionSandbox } from "./binding.ts";
+import { controlPlaneClient } from "./control-plane.ts";
+import { type ItemEnd, type Observe, Secrets, observing } from "./events.ts";
+import { type ItemOptions, serveItem } from "./item.ts";
+import { type Journal, MemoryJournal } from "./journal.ts";
+import { type ResolvedOptions, type WorkerOptions, resolveOptions } from "./options.ts";
+import { type ClaimedWork, Poller } from "./poller.ts";
+import { sweep } from "./sweep.ts";
+import { type PreparedCustomTool, prepareCustomTools } from "./tools/custom.ts";
+import { sleep } from "./wait.ts";
+
+/**
+ * Serves a self-hosted environment: claims its work items and runs their sessions' tool calls, each session in a sandbox of its own.
+ * The environment's key and the items' tokens stay in this process.
+ */
+export class Worker {
+  readonly #given: WorkerOptions;
+  readonly #options: ResolvedOptions;
+  readonly #spec: SandboxSpec;
+  readonly #workerId: string;
+  readonly #journal: Journal;
+  readonly #customTools: ReadonlyMap<string, PreparedCustomTool>;
+  readonly #observe: Observe;
+  readonly #secrets = new Secrets();
+  /** Sandboxes of sessions that are served, and kept ones. */
+  readonly #sandboxes = new Map<string, SessionSandbox>();
+  /** Sessions that are served, until all of an item is done. */
+  readonly #serving = new Map<string, Promise<void>>();
+  readonly #items = new Set<Promise<void>>();
+  #itemEnded: (() => void) | undefined;
+  #started = false;
+
+  /** @throws {SandboxError} `invalid_argument`, naming the option */
+  constructor(options: WorkerOptions) {
+    this.#given = options;
+    this.#options = resolveOptions(options);
+    this.#spec = options.spec ?? {};
+    this.#workerId = options.workerId ?? `glovebox-${randomUUID()}`;
+    this.#journal = options.journal ?? new MemoryJournal();
+    this.#customTools = prepareCustomTools(options.tools ?? []);
+    this.#observe = observing(options.observer);
+    this.#secrets.add(options.environmentKey);
+  }
+
+  /**
+   * Serve until the signal aborts. Then nothing more is claimed, running calls get `drainMs` and are answered, items are let go. Once.
+   * @throws {SandboxError} after the same graceful end: `unauthenticated` (which variable holds the wrong key), `permission_denied` or
+   * `not_found` (the environment); before it starts: `unsupported` (the provider cannot serve sessions), what its `probe` says, `failed_precondition`
+   */
+  async run(signal: AbortSignal = new AbortController().signal): Promise<void> {
+    if (this.#started) throw new SandboxError("failed_precondition", "this worker has run; make a new one", { effect: "none" });
+    this.#started = true;
+    await this.#checkProvider(signal);
+    if (signal.aborted) return;
+    const { environmentId, maxSessions } = this.#options;
+    this.#observe({ type: "worker.started", environmentId, workerId: this.#workerId, provider: this.#given.provider.name, maxSessions });
+    const stop = new AbortController();
+    const onAbort = (): void => this.#stop(stop);
+    signal.addEventListener("abort", onAbort, { once: true });
+    const sweeping = this.#sweepEvery(stop.signal);
+    try {
+      await this.#claim(stop.signal);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      this.#stop(stop);
+      await Promise.all([...this.#items, sweeping]);
+      await Promise.all([...this.#sandboxes.values()].map(async (sandbox) => await this.#leave(sandbox)));
+      this.#observe({ type: "worker.stopped" });
+    }
+  }
+
+  async #checkProvider(signal: AbortSignal): Promise<void> {
+    const { provider } = this.#given;
+    try {
+      await provider.probe?.({ signal });
+    } catch (error) {
+      if (signal.aborted) return;
+      throw error;
+    }
+    requireCapabilities(provider, this.#spec, ["shell"]);
+    if (provider.capabilitiesFor(this.#spec).files.confined === false) {
+      throw new SandboxError("unsupported", `${provider.name} cannot hold file tools within the work directory (capability files.confined)`, { effect: "none" });
+    }
+  }
+
+  #stop(stop: AbortController): void {
+    if (stop.signal.aborted) return;
+    this.#observe({ type: "worker.stopping", items: this.#items.size });
+    stop.abort(new SandboxError("aborted", "the worker stops", { effect: "none" }));
+  }
+
+  async #claim(stop: AbortSignal): Promise<void> {
+    const { environmentId, environmentKey, maxSessions } = this.#options;
+    const client = controlPlaneClient(this.#options, environmentKey, this.#given.fetch);
+    const poller = new Poller({ client, environmentId, workerId: this.#workerId, observe: this.#observe, secrets: this.#secrets });
+    while (!stop.aborted) {
+      if (this.#items.size >= maxSessions) await this.#anItemEnds(stop);
+      else {
+        const work = await poller.next(stop);
+        if (work !== undefined) this.#serve(work, stop);
+      }
+    }
+  }
+
+  async #anItemEnds(stop: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#itemEnded = resolve;
+    stop.addEventListener("abort", () => resolve(), { once: true });
+    await promise;
+  }
+
+  #serve(work: ClaimedWork, stop: AbortSignal): void {
+    const { sessionId } = work;
+    const before = sessionId === undefined ? undefined : this.#serving.get(sessionId);
+    const item: ItemOptions = {
+      options: this.#options,
+      fetch: this.#given.fetch,
+      journal: this.#journal,
+      customTools: this.#customTools,
+      observe: this.#observe,
+      secrets: this.#secrets,
+      sandboxFor: async (id) => {
+        await before;
+        return this.#sandboxFor(id);
+      },
+      stop,
+    };
+    const served: Promise<void> = serveItem(work, item).then(async (because) => {
+      await before;
+      if (sessionId !== undefined) await this.#afterItem(sessionId, because);
+    });
+    this.#items.add(served);
+    if (sessionId !== undefined) this.#serving.set(sessionId, served);
+    void served.finally(() => {
+      this.#items.delete(served);
+      if (sessionId !== undefined && this.#serving.get(sessionId) === served) this.#serving.delete(sessionId);
+      this.#itemEnded?.();
+    });
+  }
+
+  #sandboxFor(sessionId: string): SessionSandbox {
+    const sandbox = this.#sandboxes.get(sessionId) ?? new SessionSandbox(this.#binding(), sessionId);
+    this.#sandboxes.set(sessionId, sandbox);
+    return sandbox;
+  }
+
+  #binding(): BindingOptions {
+    const { provider, ownerKey } = this.#given;
+    return { environmentId: this.#options.environmentId, provider, spec: this.#spec, ownerKey, observe: this.#observe, secrets: this.#secrets };
+  }
+
+  /** Keep, leave or destroy the session's sandbox. */
+  async #afterItem(sessionId: string, because: ItemEnd): Promise<void> {
+    const over = because === "session_terminated" || because === "session_deleted";
+    const sandbox = this.#sandboxes.get(sessionId);
+    if (over) {
+      this.#sandboxes.delete(sessionId);
+      await (sandbox ?? new SessionSandbox(this.#binding(), sessionId)).destroy();
+      await this.#journal.forget(sessionId);
+    } else if (sandbox !== undefined && because === "lease_lost") {
+      // whoever serves the session now has taken it over
+      this.#sandboxes.delete(sessionId);
+      await sandbox.leave();
+    } else if (sandbox !== undefined && because !== "shutdown") {
+      if (this.#options.afterItem === "destroy") {
+        this.#sandboxes.delete(sessionId);
+        await sandbox.destroy();
+      } else sandbox.keep();
+    }
+  }
+
+  /** At the end of the worker. What dies with this process is destroyed in order. */
+  async #leave(sandbox: SessionSandbox): Promise<void> {
+    const { list } = this.#given.provider.capabilitiesFor(this.#spec);
+    const outlives = list === false || list.scope !== "process";
+    if (this.#options.atShutdown === "keep" && outlives) await sandbox.leave();
+    else await sandbox.destroy();
+  }
+
+  async #sweepEvery(stop: AbortSignal): Promise<void> {
+    const { sweepMs, environmentKey, environmentId, keepMs } = this.#options;
+    if (sweepMs === 0) return;
+    const client = controlPlaneClient(this.#options, environmentKey, this.#given.fetch);
+    while (!stop.aborted) {
+      const ended = await sweep({
+        client,
+        environmentId,
+        provider: this.#given.provider,
+        spec: this.#spec,
+        keepMs,
+        isServed: (sessionId) => this.#serving.has(sessionId),
+        signal: stop,
+      });
+      for (const sessionId of ended) {
+        if (this.#serving.has(sessionId)) continue;
+        const sandbox = this.#sandboxes.get(sessionId) ?? new SessionSandbox(this.#binding(), sessionId);
+        this.#sandboxes.delete(sessionId);
+        await sandbox.destroy();
+        await this.#journal.forget(sessionId);
+      }
+      await sleep(sweepMs, stop);
+    }
+  }
+}
