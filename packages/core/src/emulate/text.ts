@@ -134,48 +134,53 @@ async function* listed(
 async function grep(driver: SandboxDriver, request: Parameters<TextFacet["grep"]>[0], options: CallOptions): ReturnType<TextFacet["grep"]> {
   const { pattern, maxBytes, timeoutMs, ...where } = request;
   await driver.files.stat({ ...where, follow: true }, options);
-  const ripgrep = [
-    "rg",
-    "--no-config",
-    "--no-heading",
-    "--with-filename",
-    "--line-number",
-    "--color=never",
-    "--no-messages",
-    "--regexp",
-    pattern,
-    "--",
-    where.path,
-  ] as const;
-  const plain = ["grep", "-rInHE", "--color=never", "-s", "-e", pattern, "--", where.path] as const;
-  const run = async (
-    argv: readonly [string, ...string[]],
-  ): Promise<{ code: number | null; output: Uint8Array; errors: string; cut: boolean; timedOut: boolean }> => {
-    const output = { maxBytes, keep: "head" } as const;
+  const shared = ["--with-filename", "--line-number", "--color=never", "--no-messages", "--regexp", pattern, "--", where.path] as const;
+  const engines = {
+    ripgrep: ["rg", "--no-config", "--no-heading", ...shared],
+    builtin: ["grep", "--recursive", "--binary-files=without-match", "--extended-regexp", ...shared],
+  } as const;
+  for (const engine of ["ripgrep", "builtin"] as const) {
+    const found = await search(driver, engines[engine], { maxBytes, timeoutMs }, options);
+    if (found === undefined) continue;
+    if (found.timedOut) throw new SandboxError("deadline_exceeded", `the search took longer than ${timeoutMs} ms; narrow it`, { effect: "none" });
+    const matched = found.output.byteLength > 0;
+    if (found.errors !== "" && !matched) {
+      throw new SandboxError("invalid_argument", `the search failed: ${found.errors}`, { effect: "none" });
+    }
+    return { output: found.output, matched, cut: found.cut, engine };
+  }
+  throw new SandboxError("unsupported", "the image has neither ripgrep nor grep", { effect: "none" });
+}
+
+interface Search {
+  readonly output: Uint8Array;
+  readonly errors: string;
+  readonly cut: boolean;
+  readonly timedOut: boolean;
+}
+
+/** @returns `undefined` where the image has no such program */
+async function search(
+  driver: SandboxDriver,
+  argv: readonly [string, ...string[]],
+  { maxBytes, timeoutMs }: { readonly maxBytes: number; readonly timeoutMs: number },
+  options: CallOptions,
+): Promise<Search | undefined> {
+  const output = { maxBytes, keep: "head" } as const;
+  try {
     const process = await driver.spawn({ argv, cwd: driver.workdir, env: {}, stdin: "null", output, timeoutMs }, options);
     const [exit, stdout, stderr] = await Promise.all([
       process.exit,
       collect(process.stdout, output),
       collect(process.stderr, { maxBytes: 4_096, keep: "head" }),
     ]);
+    if (exit.code === 127) return undefined;
     const cut = exit.droppedBytes.stdout + stdout.droppedBytes > 0;
-    return { code: exit.code, output: stdout.bytes(), errors: new TextDecoder().decode(stderr.bytes()), cut, timedOut: exit.timedOut };
-  };
-  const [engine, result] =
-    (await run(ripgrep).then(
-      (ended) => (ended.code === 127 ? undefined : (["ripgrep", ended] as const)),
-      (error: unknown) => {
-        if (SandboxError.is(error) && error.reason === "ENOENT") return undefined;
-        throw error;
-      },
-    )) ?? (["builtin", await run(plain)] as const);
-  if (result.timedOut) throw new SandboxError("deadline_exceeded", `the search took longer than ${timeoutMs} ms; narrow it`, { effect: "none" });
-  const matched = result.output.byteLength > 0;
-  if (result.code !== null && result.code > 1 && !matched) {
-    if (result.code >= 126) throw new SandboxError("unsupported", "the image has neither ripgrep nor grep", { effect: "none" });
-    if (result.errors !== "") throw new SandboxError("invalid_argument", `the search failed: ${result.errors.trim()}`, { effect: "none" });
+    return { output: stdout.bytes(), errors: new TextDecoder().decode(stderr.bytes()).trim(), cut, timedOut: exit.timedOut };
+  } catch (error) {
+    if (SandboxError.is(error) && error.reason === "ENOENT") return undefined;
+    throw error;
   }
-  return { output: result.output, matched, cut: result.cut, engine };
 }
 
 function join(base: string, path: string): string {

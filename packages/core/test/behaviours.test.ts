@@ -1,0 +1,4 @@
+import { test } from "vitest";
+import { behaviours } from "./behaviours.ts";
+
+test.each(Object.entries(behaviours))("%s", async (_name, behave) => await behave());
