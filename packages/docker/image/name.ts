@@ -1,0 +1,1 @@
+export { DEFAULT_IMAGE } from "../src/default-image.ts";
