@@ -7,7 +7,7 @@ import { play, type Play } from "./play.ts";
 import { WorkQueue } from "./queue.ts";
 import { scriptBrain, type Brain, type Script } from "./script.ts";
 import { checkScript } from "./script-schema.ts";
-import { Session, SessionOver } from "./session.ts";
+import { Session } from "./session.ts";
 import type { AgentSpec, Behaviour } from "./simulator.ts";
 import { timestamp, type EventParams, type JsonObject } from "./wire.ts";
 import type { WorkItem } from "./work-item.ts";
@@ -94,7 +94,7 @@ export class ControlPlane {
       work.push(environment.queue.enqueue({ type: "session", id: session.id }));
     };
     const agent = { ...wireAgent(request.agentId, spec), ...request.overrides };
-    const session = new Session(String(agent.name), { clock: this.clock, behaviour: this.behaviour, wake });
+    const session = new Session(String(agent.name), { clock: this.clock, behaviour: this.behaviour, wake, deleted: () => this.#forget(record) });
     const record: SessionRecord = {
       session,
       environment,
@@ -108,7 +108,6 @@ export class ControlPlane {
       archivedAtMs: null,
     };
     this.sessions.set(session.id, record);
-    session.signal.addEventListener("abort", () => this.#ended(record), { once: true });
     wake();
     if (request.events.length > 0) session.accept(request.events);
     return record;
@@ -118,6 +117,7 @@ export class ControlPlane {
   archiveSession(record: SessionRecord): void {
     refuseWhileRunning(record, "archived");
     record.archivedAtMs ??= this.clock.now();
+    record.updatedAtMs = this.clock.now();
     record.session.end("session.status_terminated", true);
   }
 
@@ -140,9 +140,7 @@ export class ControlPlane {
     for (const environment of this.#environments.values()) environment.queue.close();
   }
 
-  /** A terminated session stays readable; a deleted one is gone, and its streams end. */
-  #ended(record: SessionRecord): void {
-    if (!(record.session.signal.reason instanceof SessionOver) || record.session.signal.reason.message !== "session.deleted") return;
+  #forget(record: SessionRecord): void {
     for (const stream of record.streams) stream.end();
     record.streams.clear();
     this.sessions.delete(record.session.id);

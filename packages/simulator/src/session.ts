@@ -20,6 +20,8 @@ export interface SessionContext {
   readonly behaviour: Behaviour;
   /** Queue a work item for the session unless one is live. */
   readonly wake: () => void;
+  /** The session was deleted: forget it and end its streams. */
+  readonly deleted: () => void;
 }
 
 /** One session's state and the rules of its events. Who plays the model is `play`'s business, HTTP the handlers'. */
@@ -320,6 +322,7 @@ export class Session {
     for (const call of this.#open) this.#settle(call, "dropped", null);
     this.log.append({ type }, { live });
     this.#ended.abort(new SessionOver(type));
+    if (type === "session.deleted") this.#context.deleted();
   }
 
   /** The simulator is closing: nothing is told to anybody. */
