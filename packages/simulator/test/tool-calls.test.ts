@@ -1,0 +1,263 @@
+import { expect, test } from "vitest";
+import { VirtualClock, type CallRecord, type Script, type SessionHandle, type SimulatorOptions } from "@glovebox/simulator";
+import { bench, type Answer, type Bench } from "./client.ts";
+
+interface Open extends AsyncDisposable {
+  readonly setup: Bench;
+  readonly session: SessionHandle;
+  /** The calls as they stand now. */
+  calls(): readonly CallRecord[];
+  id(position: number): string;
+  send(...events: readonly unknown[]): Promise<Answer>;
+  answer(position: number, text?: string): Promise<Answer>;
+}
+
+const text = (value: string): readonly unknown[] => [{ type: "text", text: value }];
+
+/** A session that idles on the calls of its first turn. */
+async function open(script: Script, options: SimulatorOptions = {}): Promise<Open> {
+  const setup = await bench(options);
+  const session = setup.simulator.createSession({ script });
+  await session.waitForEvent((event) => event.type === "session.status_idle");
+  const calls = (): readonly CallRecord[] => session.report().calls;
+  const id = (position: number): string => calls()[position]?.id ?? "";
+  const send = (...events: readonly unknown[]): Promise<Answer> => setup.worker.post(`/v1/sessions/${session.id}/events`, { events });
+  const answer = (position: number, value = "ok"): Promise<Answer> => send({ type: "user.tool_result", tool_use_id: id(position), is_error: false, content: text(value) });
+  return { setup, session, calls, id, send, answer, [Symbol.asyncDispose]: () => setup[Symbol.asyncDispose]() };
+}
+
+const types = (session: SessionHandle): readonly string[] => session.events.map((event) => event.type);
+const idles = (session: SessionHandle): readonly any[] => session.events.filter((event) => event.type === "session.status_idle").map((event) => event["stop_reason"]);
+
+test("61: a call carries its permission, whatever it is, or none", async () => {
+  const permissions = ["allow", "ask", "deny", "perhaps", "absent"];
+  await using on = await open({ turns: [{ calls: permissions.map((permission) => ({ name: "bash", permission })) }] });
+  const seen = on.session.events.filter((event) => event.type === "agent.tool_use").map((event) => event["evaluated_permission"]);
+  expect(seen).toEqual(["allow", "ask", "deny", "perhaps", undefined]);
+});
+
+test("62: an ask takes no result before its confirmation; allow releases it, deny is settled by the server", async () => {
+  await using on = await open({ turns: [{ calls: [{ name: "bash", permission: "ask" }, { name: "bash", permission: "ask" }] }] });
+  expect((await on.answer(0)).status).toBe(400);
+  const confirm = (position: number, result: string, more = {}): Promise<Answer> => on.send({ type: "user.tool_confirmation", tool_use_id: on.id(position), result, ...more });
+  expect((await confirm(0, "allow", { deny_message: "no" })).status).toBe(400);
+  expect((await confirm(0, "allow")).status).toBe(200);
+  expect((await confirm(0, "allow")).status).toBe(400);
+  expect((await on.answer(0)).status).toBe(200);
+  expect((await confirm(1, "deny", { deny_message: "too risky" })).status).toBe(200);
+  expect(on.calls()[1]).toMatchObject({ outcome: "denied", result: { isError: true, text: "The user denied this tool use: too risky" } });
+  expect(on.session.events.findLast((event) => event.type === "agent.tool_result")).toMatchObject({ tool_use_id: on.id(1), is_error: true });
+  expect((await on.answer(1)).status).toBe(400);
+  expect((await on.session.finished).status).toBe("completed");
+});
+
+test("62: with the other positions a result before the confirmation is accepted, and an allow idles anew", async () => {
+  const script: Script = { turns: [{ calls: [{ name: "bash", permission: "ask" }] }] };
+  await using early = await open(script, { behaviour: { resultBeforeConfirmation: "accept" } });
+  expect((await early.answer(0)).status).toBe(200);
+  for (const [afterAllow, last] of [["running", "session.thread_status_running"], ["requires_action", "session.status_idle"]] as const) {
+    await using on = await open(script, { behaviour: { afterAllow } });
+    on.session.confirm(on.id(0), "allow");
+    expect(types(on.session).at(-1)).toBe(last);
+    on.session.answer(on.id(0), "ok");
+    expect(idles(await on.session.finished.then(() => on.session)).at(-1)).toEqual({ type: "end_turn" });
+  }
+});
+
+test("63: a denied call gets its error from the server and takes no result", async () => {
+  await using on = await open({ turns: [{ calls: [{ name: "bash", permission: "deny" }, { name: "bash" }] }] });
+  expect(on.session.events.find((event) => event.type === "agent.tool_result")).toMatchObject({ tool_use_id: on.id(0), is_error: true });
+  expect(idles(on.session)).toEqual([{ type: "requires_action", event_ids: [on.id(1)] }]);
+  expect((await on.answer(0)).status).toBe(400);
+  expect(on.calls()[0]?.outcome).toBe("denied");
+});
+
+test("64, 65: idle lists what is open, again after each partial settlement, usage before each; the last one sets it running", async () => {
+  await using on = await open({ turns: [{ calls: [{ name: "a" }, { name: "b" }, { name: "c" }] }] });
+  const [a, b, c] = [on.id(0), on.id(1), on.id(2)];
+  await on.answer(1);
+  await on.answer(0);
+  expect(on.session.status).toBe("idle");
+  await on.answer(2);
+  await on.session.finished;
+  expect(idles(on.session)).toEqual([
+    { type: "requires_action", event_ids: [a, b, c] },
+    { type: "requires_action", event_ids: [a, c] },
+    { type: "requires_action", event_ids: [c] },
+    { type: "end_turn" },
+  ]);
+  const seen = types(on.session);
+  for (const [position, type] of seen.entries()) if (type === "session.status_idle") expect(seen[position - 1]).toBe("session.usage");
+  const last = seen.lastIndexOf("user.tool_result");
+  expect(seen.slice(last + 1, last + 3)).toEqual(["session.status_running", "session.thread_status_running"]);
+});
+
+test("64: several results of one request settle together", async () => {
+  await using on = await open({ turns: [{ calls: [{ name: "a" }, { name: "b" }, { name: "c" }] }] });
+  const result = (position: number): unknown => ({ type: "user.tool_result", tool_use_id: on.id(position), content: text("x") });
+  expect((await on.send(result(0), result(1))).body.data).toHaveLength(2);
+  expect(idles(on.session).slice(1)).toEqual([{ type: "requires_action", event_ids: [on.id(2)] }]);
+  const before = on.session.events.length;
+  expect((await on.send(result(2), result(2))).status).toBe(400);
+  expect(on.session.events).toHaveLength(before);
+});
+
+test("65: a worker can answer between the calls and the idle", async () => {
+  const clock = new VirtualClock();
+  await using setup = await bench({ clock });
+  const session = setup.simulator.createSession({ script: { turns: [{ idleDelayMs: 100, calls: [{ name: "a" }] }] } });
+  const call = await session.waitForEvent((event) => event.type === "agent.tool_use");
+  expect(session.status).toBe("running");
+  session.answer(call.id, "early");
+  await session.finished;
+  await clock.advance(100);
+  expect(idles(session)).toEqual([{ type: "end_turn" }]);
+});
+
+test("66: a result of the wrong kind is refused, or stored and ignored", async () => {
+  const script: Script = { turns: [{ calls: [{ name: "bash" }, { name: "mine", kind: "custom" }] }] };
+  await using strict = await open(script);
+  expect((await strict.send({ type: "user.custom_tool_result", custom_tool_use_id: strict.id(0), content: text("x") })).status).toBe(400);
+  expect((await strict.send({ type: "user.tool_result", tool_use_id: strict.id(1), content: text("x") })).status).toBe(400);
+  await using lax = await open(script, { behaviour: { wrongKindResult: "ignore" } });
+  expect((await lax.send({ type: "user.tool_result", tool_use_id: lax.id(1), content: text("x") })).status).toBe(200);
+  expect(lax.calls().map((call) => call.outcome)).toEqual(["open", "open"]);
+});
+
+test("67: a second result and an unknown id are refused and not stored", async () => {
+  await using on = await open({ turns: [{ calls: [{ name: "bash" }, { name: "bash" }] }] });
+  expect((await on.answer(0, "first")).status).toBe(200);
+  const before = on.session.events.length;
+  expect((await on.answer(0, "second")).body.error).toMatchObject({ type: "invalid_request_error", message: `Tool use ${on.id(0)} is already settled.` });
+  expect((await on.send({ type: "user.tool_result", tool_use_id: "sevt_none", content: text("x") })).status).toBe(400);
+  expect(on.session.events).toHaveLength(before);
+  expect(on.calls()[0]?.result?.text).toBe("first");
+});
+
+test("68: an accepted result is echoed once with its time, and with the thread of a cross-posted call", async () => {
+  await using on = await open({ turns: [{ calls: [{ name: "bash" }, { name: "bash", thread: "helper" }] }] });
+  const created = on.session.events.find((event) => event.type === "session.thread_created");
+  const [, crossPosted] = on.session.events.filter((event) => event.type === "agent.tool_use");
+  expect(crossPosted?.["session_thread_id"]).toBe(created?.["session_thread_id"]);
+  const echoes = [(await on.answer(0)).body.data[0], (await on.answer(1)).body.data[0]];
+  expect(echoes.map((echo) => [typeof echo.processed_at, echo.session_thread_id])).toEqual([["string", undefined], ["string", created?.["session_thread_id"]]]);
+  expect(types(on.session).filter((type) => type === "user.tool_result")).toHaveLength(2);
+  expect(on.calls().map((call) => call.thread)).toEqual([null, "helper"]);
+});
+
+test("69: only the blocks of a result are accepted", async () => {
+  await using on = await open({ turns: [{ calls: [{ name: "bash" }] }] });
+  const send = (content: unknown): Promise<Answer> => on.send({ type: "user.tool_result", tool_use_id: on.id(0), content });
+  for (const wrong of [[{ type: "redacted" }], [{ type: "text" }], [{ type: "text", text: "" }], [{ type: "image", source: { type: "path" } }], "text"]) {
+    expect([wrong, (await send(wrong)).status]).toEqual([wrong, 400]);
+  }
+  expect((await send([{ type: "redacted" }])).body.error.message).toMatch(/^events\.0\.content\.0\.type: /);
+  const accepted = [
+    { type: "text", text: "a" },
+    { type: "image", source: { type: "base64", data: "aGk=", media_type: "image/png" } },
+    { type: "document", source: { type: "text", data: "b", media_type: "text/plain" } },
+    { type: "search_result", source: "s", title: "t", content: [{ type: "text", text: "c" }], citations: { enabled: false } },
+  ];
+  expect((await send(accepted)).body.data[0].content).toEqual(accepted);
+  await using lax = await open({ turns: [{ calls: [{ name: "bash" }] }] }, { behaviour: { emptyText: "accept" } });
+  expect((await lax.answer(0, "")).status).toBe(200);
+});
+
+test("69: what no client may send is refused", async () => {
+  await using on = await open({ turns: [{ calls: [{ name: "bash" }] }] });
+  for (const event of [{ type: "agent.message", content: [] }, { type: "user.message" }, { type: "user.message", content: [], more: 1 }, null]) {
+    expect([event, (await on.send(event)).status]).toEqual([event, 400]);
+  }
+  expect((await on.send()).status).toBe(400);
+  const system = { type: "system.message", content: text("note") };
+  expect((await on.send(system)).status).toBe(400);
+  expect((await on.send({ type: "user.message", content: text("hi") }, system)).status).toBe(200);
+});
+
+test("70: a send that fails several times and then succeeds stores one result", async () => {
+  await using on = await open({ turns: [{ calls: [{ name: "bash" }] }] });
+  on.setup.simulator.addRequestFault({ endpoint: "events.send", times: 2, status: 500 });
+  on.setup.simulator.addRequestFault({ endpoint: "events.send", nth: 3, status: 429 });
+  const statuses = [];
+  for (let attempt = 0; attempt < 4; attempt++) statuses.push((await on.answer(0)).status);
+  expect(statuses).toEqual([500, 500, 429, 200]);
+  expect(types(on.session).filter((type) => type === "user.tool_result")).toHaveLength(1);
+});
+
+test("71: a send whose response was lost is stored, and its repetition is a duplicate", async () => {
+  await using on = await open({ turns: [{ calls: [{ name: "bash" }, { name: "bash" }] }] });
+  on.setup.simulator.addRequestFault({ endpoint: "events.send", cut: "after", where: (request) => request.sent[0]?.toolUseId === on.id(0) });
+  await expect(on.answer(0)).rejects.toThrow("fetch failed");
+  expect((await on.answer(0)).status).toBe(400);
+  expect(on.calls()[0]?.outcome).toBe("result");
+});
+
+test("73, 74: another client answers what this worker does not own, before or after the idle", async () => {
+  await using on = await open({ turns: [{ calls: [{ name: "mine", kind: "custom" }, { name: "theirs", kind: "custom", answer: { by: "application", text: "from the application" } }] }] });
+  await on.session.waitForEvent((event) => event.type === "user.custom_tool_result");
+  await on.setup.application.post(`/v1/sessions/${on.session.id}/events`, { events: [{ type: "user.custom_tool_result", custom_tool_use_id: on.id(0), is_error: true, content: text("no") }] });
+  const { calls } = await on.session.finished;
+  expect(calls.map((call) => call.result)).toMatchObject([{ text: "no", isError: true }, { text: "from the application", isError: false }]);
+});
+
+test("75: calls of the service and its results flow past", async () => {
+  await using setup = await bench();
+  const session = setup.simulator.createSession({
+    script: { turns: [{ calls: [{ name: "web_fetch", answer: { by: "server", text: "page" } }, { name: "query", kind: "mcp", answer: { by: "server", text: "rows" } }] }] },
+  });
+  const { calls } = await session.finished;
+  expect(calls.map((call) => [call.kind, call.result?.text])).toEqual([["agent", "page"], ["mcp", "rows"]]);
+  expect(types(session).filter((type) => type.startsWith("agent."))).toEqual(["agent.tool_use", "agent.mcp_tool_use", "agent.tool_result", "agent.mcp_tool_result"]);
+  expect(idles(session)).toEqual([{ type: "end_turn" }]);
+});
+
+test("76: a thread that terminates drops its calls, and a late result is refused", async () => {
+  await using on = await open({ turns: [{ calls: [{ name: "bash" }, { name: "bash", thread: "helper" }, { name: "bash", thread: "helper", permission: "ask" }] }] });
+  on.session.terminateThread("helper");
+  expect(on.session.events.findLast((event) => event.type === "session.thread_status_terminated")?.["agent_name"]).toBe("helper");
+  expect(on.calls().map((call) => call.outcome)).toEqual(["open", "dropped", "dropped"]);
+  expect((await on.answer(1)).status).toBe(400);
+  expect(idles(on.session).at(-1)).toEqual({ type: "requires_action", event_ids: [on.id(0)] });
+  await on.answer(0);
+  expect((await on.session.finished).status).toBe("completed");
+});
+
+test("77: an interrupt closes the open calls with the documented text, idles with end_turn, and a late result is refused", async () => {
+  await using on = await open({ turns: [{ calls: [{ name: "bash" }, { name: "bash", permission: "ask" }] }] });
+  await on.setup.application.post(`/v1/sessions/${on.session.id}/events`, { events: [{ type: "user.interrupt" }] });
+  const { calls } = await on.session.finished;
+  for (const call of calls) {
+    expect(call).toMatchObject({ outcome: "interrupted", result: { isError: true, text: "Tool execution was interrupted before completion. Please retry." } });
+  }
+  expect(idles(on.session).at(-1)).toEqual({ type: "end_turn" });
+  expect((await on.answer(0)).status).toBe(400);
+  const interrupt = on.session.events.find((event) => event.type === "user.interrupt");
+  for (const event of on.session.events) if (event.type === "agent.tool_use") expect(String(event.processed_at) < String(interrupt?.processed_at)).toBe(true);
+});
+
+test("77: an interrupt for one thread closes that thread's calls only", async () => {
+  await using on = await open({ turns: [{ calls: [{ name: "bash" }, { name: "bash", thread: "helper" }] }] });
+  on.session.interrupt("helper");
+  expect(on.calls().map((call) => call.outcome)).toEqual(["open", "interrupted"]);
+  expect(idles(on.session).at(-1)).toEqual({ type: "requires_action", event_ids: [on.id(0)] });
+});
+
+test("77: an interrupt that lags is stored unapplied, and results are taken meanwhile", async () => {
+  const clock = new VirtualClock();
+  await using on = await open({ turns: [{ calls: [{ name: "bash" }, { name: "bash" }] }] }, { clock, behaviour: { interruptLagMs: 500 } });
+  expect(on.session.interrupt().processed_at).toBeNull();
+  expect((await on.answer(0)).status).toBe(200);
+  await clock.advance(500);
+  expect(on.calls().map((call) => call.outcome)).toEqual(["result", "interrupted"]);
+  expect(on.session.events.find((event) => event.type === "user.interrupt")?.processed_at).not.toBeNull();
+});
+
+test("78: unknown events and unknown stop reasons pass unharmed", async () => {
+  await using setup = await bench();
+  const session = setup.simulator.createSession({
+    script: { turns: [{ events: [{ type: "agent.dreamed", about: { sheep: 3 } }], idle: { type: "weather", wind: 7 } }] },
+  });
+  await session.finished;
+  expect(session.events.find((event) => event.type === "agent.dreamed")?.["about"]).toEqual({ sheep: 3 });
+  expect(idles(session)).toEqual([{ type: "weather", wind: 7 }]);
+});
