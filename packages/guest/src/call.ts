@@ -1,6 +1,6 @@
 import { type CallKey, type Effect, SandboxError } from "@glovebox/core";
 import type { GuestConnection } from "./connection.ts";
-import { disconnected, violation, withEffect } from "./failures.ts";
+import { lossOf, violation, withEffect } from "./failures.ts";
 import type { JsonObject } from "./json.ts";
 import type { CallStream } from "./mux.ts";
 import { joined } from "./output.ts";
@@ -60,7 +60,7 @@ export async function askAgain<T>(
     } catch (error) {
       if (!SandboxError.is(error) || error === signal.reason) throw error;
       if (connection !== undefined && error === connection.failure) {
-        if (key === undefined) throw lost(error, effect);
+        if (key === undefined) throw lossOf(error, effect);
         asked = true;
         continue;
       }
@@ -68,11 +68,6 @@ export async function askAgain<T>(
       throw asked && (connection === undefined || error.reason === "fenced") ? withEffect(error, "unknown") : error;
     }
   }
-}
-
-/** A violation stays what it is; anything else is a loss. */
-function lost(failure: SandboxError, effect: Effect): SandboxError {
-  return failure.reason === "protocol_violation" ? withEffect(failure, effect) : disconnected(failure, effect);
 }
 
 function attempt<T>(connection: GuestConnection, call: GuestCall<T>, signal: AbortSignal): Promise<T> {

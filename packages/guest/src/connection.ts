@@ -3,7 +3,7 @@ import { disconnected, violation } from "./failures.ts";
 import { CONNECTION, FrameParser, type FrameSink, FrameType, FrameWriter } from "./frames.ts";
 import type { GuestStream, GuestStreamReceiver } from "./guest-stream.ts";
 import { type ClientHello, type GuestHello, parseHello, PROTOCOL_VERSION } from "./hello.ts";
-import { type JsonObject, parseObject, textMember } from "./json.ts";
+import { parseObject, textMember } from "./json.ts";
 import { type CallHandler, CallStream, type StreamOwner } from "./mux.ts";
 import { parseError } from "./results.ts";
 

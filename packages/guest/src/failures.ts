@@ -21,3 +21,8 @@ export function withEffect(error: SandboxError, effect: Effect): SandboxError {
   const message = error.message.slice(`[${error.code}] `.length);
   return new SandboxError(error.code, message, { cause: error.cause, effect, ...(error.reason !== undefined && { reason: error.reason }) });
 }
+
+/** What a call is told when its connection ended: a violation stays what it is, anything else is a loss. */
+export function lossOf(failure: SandboxError, effect: Effect): SandboxError {
+  return failure.reason === "protocol_violation" ? withEffect(failure, effect) : disconnected(failure, effect);
+}

@@ -1,7 +1,7 @@
-import { type DirectoryEntry, type FilesFacet, type MutationOptions, type PathRequest } from "@glovebox/core";
+import { type DirectoryEntry, type FilesFacet, type MutationOptions } from "@glovebox/core";
 import { askAgain, callGuest, type GuestLink } from "./call.ts";
 import type { GuestConnection } from "./connection.ts";
-import { disconnected, invalidRequest, violation } from "./failures.ts";
+import { invalidRequest, lossOf, violation } from "./failures.ts";
 import { type JsonObject, parseObject } from "./json.ts";
 import type { CallStream } from "./mux.ts";
 import { joined, OutputChannel } from "./output.ts";
@@ -14,7 +14,7 @@ const MAX_LINE_BYTES = 131_072;
 const NEWLINE = 0x0a;
 
 export function filesFacet(link: GuestLink): FilesFacet {
-  const change = (op: string, { signal, call }: MutationOptions, members: PathRequest & JsonObject): Promise<void> =>
+  const change = (op: string, { signal, call }: MutationOptions, members: JsonObject): Promise<void> =>
     callGuest(link, { request: { ...members, op }, readOnly: false, key: call, maxOutputBytes: 0, parse: () => undefined }, signal);
   return {
     stat: ({ path, roots, follow }, { signal }) =>
@@ -75,7 +75,7 @@ function read(connection: GuestConnection, request: JsonObject, mostBytes: numbe
     },
     fail: (error) => {
       reject(error);
-      output.fail(error === connection.failure ? disconnected(error, "none") : error);
+      output.fail(error === connection.failure ? lossOf(error, "none") : error);
       settle();
     },
   });
@@ -159,7 +159,7 @@ async function stream(
       resolve(sizeOf(result, sent));
     },
     fail: (error) => {
-      reject(error === connection.failure && !upload.inputSent ? disconnected(error, "none") : error);
+      reject(error === connection.failure && !upload.inputSent ? lossOf(error, "none") : error);
       void reader.cancel(error).catch(() => undefined); // a slow source is not waited for
     },
   });

@@ -30,7 +30,7 @@ export class ReconnectingLink implements GuestLink {
   #end: SandboxError | undefined;
   #connectedAt = performance.now();
   /** When the losses began that no sound connection has ended. */
-  #troubledSince = 0;
+  #troubledSince: number | undefined;
   #delayMs = 0;
 
   private constructor(options: LinkOptions, connection: GuestConnection) {
@@ -81,21 +81,21 @@ export class ReconnectingLink implements GuestLink {
       if (this.#end !== undefined) return undefined;
       if (failure.reason === "protocol_violation") return this.#lose(failure);
       const now = performance.now();
-      if (now - this.#connectedAt >= SOUND_MS || this.#troubledSince === 0) {
+      if (now - this.#connectedAt >= SOUND_MS || this.#troubledSince === undefined) {
         this.#troubledSince = now;
         this.#delayMs = 0;
       }
-      return this.#reconnect(failure);
+      return this.#reconnect(failure, this.#troubledSince);
     });
   }
 
-  async #reconnect(failure: SandboxError): Promise<void> {
+  async #reconnect(failure: SandboxError, troubledSince: number): Promise<void> {
     this.#waiting();
     let cause = failure;
     for (;;) {
       await pause(this.#delayMs, this.#stop.signal);
       this.#delayMs = Math.min(Math.max(this.#delayMs * 2, FIRST_DELAY_MS), LONGEST_DELAY_MS);
-      const leftMs = this.#options.reconnectMs - (performance.now() - this.#troubledSince);
+      const leftMs = this.#options.reconnectMs - (performance.now() - troubledSince);
       if (leftMs <= 0) return this.#lose(gaveUp(this.#options.reconnectMs, cause));
       const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(Math.ceil(leftMs))]);
       const death = await this.#options.diagnose?.(signal).catch(() => undefined);
