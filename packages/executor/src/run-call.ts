@@ -152,7 +152,7 @@ export class CallRunner {
   }
 
   async #runCustom(call: ToolUse, signal: AbortSignal, begun: boolean): Promise<CallResult> {
-    const { customTools, sandbox, sessionId, journal, timeoutMs } = this.#options;
+    const { customTools, sessionId, journal, timeoutMs } = this.#options;
     const prepared = customTools.get(call.name);
     if (prepared === undefined) throw new ToolError(`${call.name}: no such tool`);
     // it ran in a worker that forgot it: only the journal speaks for custom tools
