@@ -76,6 +76,7 @@ export function checkTimeout(timeoutMs: number | undefined): void {
 
 /** The one place for failures that no caller waits for, such as the destruction of a sandbox that arrived after its abort. */
 export function reportLate(name: string, error: unknown): void {
+  // oxlint-disable-next-line no-console -- nobody else is there to hear of it
   console.error(`glovebox: clean-up after ${name} failed`, error);
 }
 

@@ -28,10 +28,12 @@ export class DriverCalls {
   constructor(provider: string, driver: SandboxDriver) {
     this.provider = provider;
     this.driver = driver;
-    void driver.lost.then((reason) => {
-      this.lostBecause = reason;
-      if (this.state === "running" || this.state === "paused") this.state = "lost";
-    });
+    void this.#watch();
+  }
+
+  async #watch(): Promise<void> {
+    this.lostBecause = await this.driver.lost;
+    if (this.state === "running" || this.state === "paused") this.state = "lost";
   }
 
   /** @throws {SandboxError} `failed_precondition`; `unavailable` when it was lost */

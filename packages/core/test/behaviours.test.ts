@@ -1,4 +1,6 @@
-import { test } from "vitest";
+import { expect, test } from "vitest";
 import { behaviours } from "./behaviours.ts";
 
-test.each(Object.entries(behaviours))("%s", async (_name, behave) => await behave());
+test.each(Object.entries(behaviours))("%s", async (_name, behave) => {
+  await expect(behave()).resolves.toBeUndefined();
+});

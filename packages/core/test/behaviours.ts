@@ -17,6 +17,11 @@ import { type FakeOptions, fakeCapabilities, fakeProvider } from "./fake-provide
 /** What core does, without a test runner's words, so that the same runs in Node and inside workerd. A behaviour that fails throws. */
 export type Behaviours = Readonly<Record<string, () => Promise<void>>>;
 
+interface Output {
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+}
+
 const shown = (value: unknown): string =>
   JSON.stringify(value, (_key, each: unknown) => (each instanceof Uint8Array ? [...each] : each === undefined ? "undefined" : each)) ?? "undefined";
 
@@ -41,6 +46,7 @@ async function thrown(call: Promise<unknown>): Promise<unknown> {
   );
 }
 
+const byName = ([a]: readonly unknown[], [b]: readonly unknown[]): number => (String(a) < String(b) ? -1 : 1);
 const make = async (options: FakeOptions = {}): Promise<Sandbox> => await Sandbox.create(fakeProvider(options));
 const text = async (stream: ReadableStream<Uint8Array>): Promise<string> => await new Response(stream).text();
 const never = <T>(): Promise<T> => Promise.withResolvers<T>().promise;
@@ -95,9 +101,9 @@ export const behaviours: Behaviours = {
     equal((await thrown(sandbox.exec(["cat"], { stdin: source }))) === failure, true);
   },
   "exec: output beyond the limit is counted, the head or the tail stays, also over a driver that does not limit": async () => {
-    const programs = { flood: async ({ out, err }: { out(t: string): void; err(t: string): void }) => (out("0123456789"), err("abc"), 0) };
+    const programs = { flood: async ({ out, err }: Output) => (out("0123456789"), err("abc"), 0) };
     const deaf = (driver: SandboxDriver): Partial<SandboxDriver> => ({
-      spawn: async ({ output: _, ...request }, options) => await driver.spawn(request, options),
+      spawn: async ({ output: _output, ...request }, options) => await driver.spawn(request, options),
     });
     for (const options of [{ programs }, { programs, driver: deaf }]) {
       await using sandbox = await make(options);
@@ -352,7 +358,7 @@ export const behaviours: Behaviours = {
     await files.mkdir("d/e");
     await files.write("d/f", "1", { mode: 0o600 });
     await files.symlink("d/l", "nowhere");
-    equal((await Array.fromAsync(files.list("d"), ({ path, type, mode }) => [path, type, mode])).toSorted(), [
+    equal((await Array.fromAsync(files.list("d"), ({ path, type, mode }) => [path, type, mode])).toSorted(byName), [
       ["e", "directory", 0o755],
       ["f", "file", 0o600],
       ["l", "symlink", 0o777],
@@ -412,7 +418,7 @@ export const behaviours: Behaviours = {
         ? [entry.path, entry.mode, await text(await entry.open())]
         : [entry.path, entry.type === "symlink" ? entry.target : entry.mode],
     );
-    equal(back.toSorted(), [
+    equal(back.toSorted(byName), [
       ["-a \n", 0o644, ""],
       ["d", 0o555],
       ["d/run.sh", 0o755, "#!/bin/sh\n"],
@@ -435,7 +441,7 @@ export const behaviours: Behaviours = {
     equal((await thrown(sandbox.files.upload([tree("a", "1"), broken], "to"))) === failure, true);
   },
   "download: a hostile name fails it": async () => {
-    const list = async function* (): AsyncGenerator<unknown> {
+    const list = async function* (): AsyncGenerator {
       yield { path: "../../.ssh/authorized_keys", type: "file", mode: 0o644, sizeBytes: 1 };
     };
     await using sandbox = await make({ driver: ({ files }) => ({ files: Object.assign(Object.create(files), { list }) as typeof files }) });
@@ -465,8 +471,8 @@ export const behaviours: Behaviours = {
     equal(await files.glob("*.{ts,js}", { path: "s", maxResults: 1 }), { paths: ["/workspace/s/c.js"], cut: true });
   },
   "text: grep by ripgrep, else by grep, else unsupported; a pattern it refuses is told": async () => {
-    const found = async ({ out }: { out(t: string): void }): Promise<number> => (out("/workspace/f:1:hit\n"), 0);
-    const bad = async ({ err }: { err(t: string): void }): Promise<number> => (err("regex parse error"), 2);
+    const found = async ({ out }: Output): Promise<number> => (out("/workspace/f:1:hit\n"), 0);
+    const bad = async ({ err }: Output): Promise<number> => (err("regex parse error"), 2);
     for (const [programs, engine] of [
       [{ rg: found }, "ripgrep"],
       [{ grep: found }, "builtin"],

@@ -60,7 +60,7 @@ export class FakeFiles implements FilesFacet {
     const node = this.#nodes.get(path) ?? refuse(request.path, "ENOENT");
     if (node.type !== "directory") refuse(request.path, "ENOTDIR");
     const prefix = path === "/" ? "/" : `${path}/`;
-    for (const [each, found] of [...this.#nodes]) {
+    for (const [each, found] of new Map(this.#nodes)) {
       const relative = each.startsWith(prefix) ? each.slice(prefix.length) : "";
       if (relative !== "" && (request.recursive || !relative.includes("/"))) yield { path: relative, ...this.#tell(found) };
     }
@@ -91,8 +91,10 @@ export class FakeFiles implements FilesFacet {
     this.#parent(to, request.to);
     this.#nodes.delete(path);
     this.#nodes.set(to, node);
-    for (const [each, found] of [...this.#nodes]) {
-      if (each.startsWith(`${path}/`)) this.#nodes.delete(each) && this.#nodes.set(to + each.slice(path.length), found);
+    for (const [each, found] of new Map(this.#nodes)) {
+      if (!each.startsWith(`${path}/`)) continue;
+      this.#nodes.delete(each);
+      this.#nodes.set(to + each.slice(path.length), found);
     }
   }
 

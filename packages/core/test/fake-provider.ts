@@ -222,8 +222,8 @@ function runFake(table: Readonly<Record<string, FakeProgram>>, request: SpawnReq
 
 interface Channel {
   readonly stream: ReadableStream<Uint8Array>;
-  write(text: string | Uint8Array): void;
-  end(): number;
+  readonly write: (text: string | Uint8Array) => void;
+  readonly end: () => number;
 }
 
 function channel({ output }: SpawnRequest): Channel {

@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { chmod, lstat, mkdir, mkdtemp, readFile, readdir, readlink, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 
 const freshDirectory = async (): Promise<string> => await mkdtemp(join(tmpdir(), "glovebox-tree-"));
