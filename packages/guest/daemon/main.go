@@ -22,6 +22,7 @@ import (
 type config struct {
 	listen, dialDirectory string
 	stateDirectory        string
+	privateDirectory      string
 	user                  user
 	workdir               string
 	env                   map[string]string
@@ -45,6 +46,9 @@ func parseConfig(text []byte) (config, error) {
 		return config{}, err
 	}
 	c := config{listen: m.textOr("listen", ""), dialDirectory: m.textOr("dialDirectory", ""), stateDirectory: m.path("stateDirectory")}
+	if m.has("privateDirectory") {
+		c.privateDirectory = m.path("privateDirectory")
+	}
 	who := m.object("user")
 	c.user = user{uid: uint32(who.integer("uid", 0, 1<<31-1)), gid: uint32(who.integer("gid", 0, 1<<31-1))}
 	m.adopt("user", who)
@@ -75,6 +79,7 @@ type daemon struct {
 	calls     *calls
 	shells    *shells
 	survivors *survivors
+	searches  chan struct{} // as many as run at once
 
 	mu          sync.Mutex
 	connections int
@@ -84,7 +89,8 @@ type daemon struct {
 
 func startDaemon(c config) (*daemon, error) {
 	syscall.Umask(0o022)
-	d := &daemon{config: c, started: time.Now(), isRoot: os.Geteuid() == 0, shells: &shells{named: map[string]*shellSlot{}}, survivors: &survivors{}}
+	d := &daemon{config: c, started: time.Now(), isRoot: os.Geteuid() == 0, shells: &shells{named: map[string]*shellSlot{}}, survivors: &survivors{},
+		searches: make(chan struct{}, maxSearches)}
 	if d.isRoot && c.user.uid == 0 {
 		return nil, errors.New("config: user: the agent cannot be root")
 	}
@@ -104,6 +110,11 @@ func startDaemon(c config) (*daemon, error) {
 	}
 	if err := d.makeWorkdir(); err != nil {
 		return nil, err
+	}
+	if c.privateDirectory != "" {
+		if err := ownDirectory(c.privateDirectory); err != nil {
+			return nil, err
+		}
 	}
 	if d.calls, err = newCalls(c.stateDirectory); err != nil {
 		return nil, err
@@ -208,6 +219,12 @@ func serveCommand(arguments []string) error {
 	switch arguments[0] {
 	case "--config-json":
 		text = []byte(arguments[1])
+		if m, err := parseMembers(text); err == nil && m.has("secret") {
+			return errors.New("config: a secret on the command line is none; use --config-env or --config-fd")
+		}
+	case "--config-env":
+		text = []byte(os.Getenv(arguments[1]))
+		os.Unsetenv(arguments[1])
 	case "--config-fd":
 		number, err := strconv.Atoi(arguments[1])
 		if err != nil || number < 0 {
@@ -242,7 +259,7 @@ func serveCommand(arguments []string) error {
 	select {}
 }
 
-const usage = `usage: glovebox-guest serve --config-fd N | --config-json TEXT
+const usage = `usage: glovebox-guest serve --config-env NAME | --config-fd N | --config-json TEXT
        glovebox-guest connect PATH
        glovebox-guest version`
 

@@ -104,7 +104,7 @@ func (c *connection) flushNow() {
 func (c *connection) send(patient bool, kind byte, stream uint32, parts ...[]byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over {
+	if c.over || c.closeAfter {
 		return
 	}
 	c.queued = appendFrame(c.queued, kind, stream, parts...)
@@ -126,10 +126,15 @@ func (c *connection) send(patient bool, kind byte, stream uint32, parts ...[]byt
 
 func (c *connection) sendUrgent(kind byte, payload []byte) {
 	c.mu.Lock()
-	c.urgent = appendFrame(c.urgent, kind, 0, payload)
-	c.flush = true
+	defer c.mu.Unlock()
+	if c.over || c.closeAfter {
+		return
+	}
+	if c.urgent = appendFrame(c.urgent, kind, 0, payload); len(c.urgent) > maxUnreadBytes {
+		c.over = true
+		c.transport.Close()
+	}
 	c.writable.Signal()
-	c.mu.Unlock()
 }
 
 // goaway says why, and closes once that is written.

@@ -224,11 +224,11 @@ func connect(path string) error {
 	return err
 }
 
-// dialPatiently gives a guest that is just starting a moment.
+// dialPatiently gives a guest that is just starting 5 s.
 func dialPatiently(path string) (net.Conn, error) {
 	for tries := 0; ; tries++ {
 		peer, err := net.Dial("unix", path)
-		if err == nil || tries > 200 {
+		if err == nil || tries > 500 {
 			return peer, err
 		}
 		time.Sleep(10 * time.Millisecond)

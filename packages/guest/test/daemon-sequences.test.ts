@@ -1,0 +1,57 @@
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { GuestContainer, type Frame, type Json, types } from "./daemon-harness.ts";
+
+interface Expected {
+  readonly type: string;
+  readonly stream?: number;
+  readonly json?: object;
+  readonly dataHex?: string;
+}
+interface Sequence {
+  readonly name: string;
+  readonly send: readonly string[];
+  readonly repeat?: { readonly hex: string; readonly times: number };
+  readonly expect?: readonly Expected[];
+  readonly last?: Expected;
+  readonly closes?: boolean;
+}
+
+const { sequences } = JSON.parse(readFileSync(new URL("../vectors/sequences.json", import.meta.url), "utf8")) as { sequences: readonly Sequence[] };
+
+let guest: GuestContainer;
+beforeAll(async () => {
+  guest = await GuestContainer.start();
+}, 60_000);
+afterAll(async () => {
+  await guest[Symbol.asyncDispose]();
+}, 60_000);
+
+function told(frame: Frame, expected: Expected): object {
+  return {
+    type: frame.type,
+    ...(expected.stream !== undefined && { stream: frame.stream }),
+    ...(expected.json !== undefined && { json: JSON.parse(frame.payload.toString()) as Json }),
+    ...(expected.dataHex !== undefined && { dataHex: frame.payload.toString("hex") }),
+  };
+}
+
+test.each(sequences)("$name", { timeout: 30_000 }, async (sequence) => {
+  const peer = await guest.connect();
+  for (const step of sequence.send) {
+    const awaited = /^wait:(\d+)$/u.exec(step)?.[1];
+    if (awaited === undefined) peer.socket.write(Buffer.from(step, "hex"));
+    else await peer.until((frames) => frames.find((f) => f.stream === Number(awaited) && ["RESULT", "ERROR"].includes(f.type)));
+  }
+  for (let time = 0; time < (sequence.repeat?.times ?? 0); time++) peer.socket.write(Buffer.from(sequence.repeat!.hex, "hex"));
+  if (sequence.closes === true) await peer.closed;
+  if (sequence.last !== undefined) {
+    expect(told(peer.frames.at(-1)!, sequence.last)).toMatchObject(sequence.last);
+    return;
+  }
+  const wanted = sequence.expect!;
+  await peer.until((frames) => (frames.length >= wanted.length ? true : undefined));
+  expect(peer.frames.map((frame) => types.includes(frame.type) && frame.type)).toEqual(wanted.map((one) => one.type));
+  for (const [at, one] of wanted.entries()) expect(told(peer.frames[at]!, one)).toMatchObject(one);
+  peer.close();
+});
