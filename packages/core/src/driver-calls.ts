@@ -24,6 +24,7 @@ export class DriverCalls {
   readonly driver: SandboxDriver;
   state: SandboxState = "running";
   lostBecause: Error | undefined;
+  readonly #lostListeners = new Set<(reason: Error) => void>();
 
   constructor(provider: string, driver: SandboxDriver) {
     this.provider = provider;
@@ -31,9 +32,14 @@ export class DriverCalls {
     void this.#watch();
   }
 
-  async #watch(): Promise<void> {
-    this.lostBecause = await this.driver.lost;
-    if (this.state === "running" || this.state === "paused") this.state = "lost";
+  /**
+   * Be told of the loss. One promise lives as long as the sandbox and would keep every call that ever waited on it; this does not.
+   * @returns stops telling
+   */
+  onLost(listener: (reason: Error) => void): () => void {
+    if (this.lostBecause !== undefined) listener(this.lostBecause);
+    this.#lostListeners.add(listener);
+    return () => void this.#lostListeners.delete(listener);
   }
 
   /** @throws {SandboxError} `failed_precondition`; `unavailable` when it was lost */
@@ -68,5 +74,12 @@ export class DriverCalls {
   /** A facet of the driver, or the refusal that names it. */
   facet<F>(name: string, facet: F | undefined): F {
     return facet ?? unsupported(this.provider, `lacks ${name} for this sandbox`);
+  }
+
+  async #watch(): Promise<void> {
+    const reason = await this.driver.lost;
+    this.lostBecause = reason;
+    if (this.state === "running" || this.state === "paused") this.state = "lost";
+    for (const listener of this.#lostListeners) listener(reason);
   }
 }

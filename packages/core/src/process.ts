@@ -154,7 +154,7 @@ export class RunningProcess implements AsyncDisposable {
     };
     if (stop.signal.aborted) onAbort();
     else stop.signal.addEventListener("abort", onAbort, { once: true });
-    void this.#calls.driver.lost.then((reason) => reject(lostError(reason)));
+    const unwatch = this.#calls.onLost((reason) => reject(lostError(reason)));
     // the driver's own time-out comes first; this is for one that does not hold
     let overdue = false;
     const timers: ReturnType<typeof setTimeout>[] = [];
@@ -168,6 +168,7 @@ export class RunningProcess implements AsyncDisposable {
     } catch (error) {
       throw stop.signal.aborted && error === stop.signal.reason ? error : asSandboxError(error, `${this.#calls.provider} exit`);
     } finally {
+      unwatch();
       for (const timer of timers) clearTimeout(timer);
       stop.signal.removeEventListener("abort", onAbort);
     }
