@@ -82,7 +82,9 @@ test("a whole session: tools, several calls in a turn, files that stay", async (
         ],
       },
       { calls: [{ name: "write", input: { file_path: "out/answer.txt", content: "42\n" }, expect: { equals: "wrote 3 bytes to out/answer.txt" } }] },
-      { calls: [{ name: "edit", input: { file_path: "out/answer.txt", old_string: "42", new_string: "43" }, expect: { contains: "1 replacement" } }] },
+      {
+        calls: [{ name: "edit", input: { file_path: "out/answer.txt", old_string: "42", new_string: "43" }, expect: { contains: "1 replacement" } }],
+      },
       { calls: [{ ...bash("cat out/answer.txt; cat missing"), expect: { isError: true, matches: "^43\\n.*missing" } }] },
       { calls: [{ name: "glob", input: { pattern: "**/*.txt" }, expect: { contains: ["notes.txt", "out/answer.txt"] } }] },
       { message: "Done." },
@@ -128,8 +130,18 @@ test("allow, ask and deny: only what is allowed runs", async () => {
         {
           calls: [
             { ...bash("echo allowed"), permission: "allow", expect: { equals: "allowed" } },
-            { ...bash("echo confirmed >> ran.txt; echo confirmed"), permission: "ask", confirm: { result: "allow", afterMs: 20 }, expect: { equals: "confirmed" } },
-            { ...bash("echo refused >> ran.txt"), permission: "ask", confirm: { result: "deny", denyMessage: "not today" }, expect: { outcome: "denied", contains: "not today" } },
+            {
+              ...bash("echo confirmed >> ran.txt; echo confirmed"),
+              permission: "ask",
+              confirm: { result: "allow", afterMs: 20 },
+              expect: { equals: "confirmed" },
+            },
+            {
+              ...bash("echo refused >> ran.txt"),
+              permission: "ask",
+              confirm: { result: "deny", denyMessage: "not today" },
+              expect: { outcome: "denied", contains: "not today" },
+            },
             { ...bash("echo forbidden >> ran.txt"), permission: "deny", expect: { outcome: "denied", isError: true } },
             { ...bash("echo unknown"), permission: "later_perhaps", confirm: { result: "allow" }, expect: { equals: "unknown" } },
           ],
@@ -174,7 +186,13 @@ test("an interrupt closes what is open, and the next turn is served", async () =
   const session = running.simulator.createSession({
     script: {
       turns: [
-        { calls: [{ ...bash("echo first"), expect: { equals: "first" } }, { name: "nobody_has_this", expect: { outcome: "interrupted" } }], interrupt: { afterSettled: 1 } },
+        {
+          calls: [
+            { ...bash("echo first"), expect: { equals: "first" } },
+            { name: "nobody_has_this", expect: { outcome: "interrupted" } },
+          ],
+          interrupt: { afterSettled: 1 },
+        },
         { user: "Go on.", calls: [{ ...bash("echo second"), expect: { equals: "second" } }] },
       ],
     },
@@ -309,11 +327,21 @@ test("the official client reads every answer", async () => {
   expect((await application.beta.sessions.update(session.id, { title: "renamed" })).title).toBe("renamed");
   expect((await Array.fromAsync(application.beta.sessions.list())).map((each) => each.id)).toEqual([session.id]);
 
-  const sent = await application.beta.sessions.events.send(session.id, { events: [{ type: "user.message", content: [{ type: "text", text: "hello" }] }] });
+  const sent = await application.beta.sessions.events.send(session.id, {
+    events: [{ type: "user.message", content: [{ type: "text", text: "hello" }] }],
+  });
   expect(sent.data).toMatchObject([{ type: "user.message", processed_at: null }]);
   await simulator.session(session.id)?.waitForEvent((event) => event.type === "session.status_idle");
   const types = (await Array.fromAsync(application.beta.sessions.events.list(session.id, { limit: 2 }))).map((event) => event.type);
-  expect(types).toEqual(["session.updated", "user.message", "session.status_running", "session.thread_status_running", "session.thread_status_idle", "session.usage", "session.status_idle"]);
+  expect(types).toEqual([
+    "session.updated",
+    "user.message",
+    "session.status_running",
+    "session.thread_status_running",
+    "session.thread_status_idle",
+    "session.usage",
+    "session.status_idle",
+  ]);
   const listed = await application.beta.sessions.events.list(session.id, { types: ["session.usage"], order: "desc" });
   expect(listed.data.map((event) => event.type)).toEqual(["session.usage"]);
 
@@ -322,9 +350,15 @@ test("the official client reads every answer", async () => {
   expect(item?.data).toEqual({ type: "session", id: session.id });
   const id = item?.id ?? "";
   expect((await operator.beta.environments.work.ack(id, environment)).state).toBe("starting");
-  const beat = await operator.beta.environments.work.heartbeat(id, { ...environment, expected_last_heartbeat: "NO_HEARTBEAT", desired_ttl_seconds: 60 });
+  const beat = await operator.beta.environments.work.heartbeat(id, {
+    ...environment,
+    expected_last_heartbeat: "NO_HEARTBEAT",
+    desired_ttl_seconds: 60,
+  });
   expect(beat).toMatchObject({ type: "work_heartbeat", state: "active", lease_extended: true, ttl_seconds: 60 });
-  const refused = await operator.beta.environments.work.heartbeat(id, { ...environment, expected_last_heartbeat: "NO_HEARTBEAT" }).catch((error: unknown) => error);
+  const refused = await operator.beta.environments.work
+    .heartbeat(id, { ...environment, expected_last_heartbeat: "NO_HEARTBEAT" })
+    .catch((error: unknown) => error);
   expect(refused).toMatchObject({ status: 412, error: { error: { details: { current_state: { last_heartbeat: beat.last_heartbeat } } } } });
   expect((await work.retrieve(id, environment)).latest_heartbeat_at).not.toBeNull();
   expect((await work.update(id, { ...environment, metadata: { host: "one" } })).metadata).toEqual({ host: "one" });

@@ -186,7 +186,9 @@ function wireAgent(id: string, spec: AgentSpec): JsonObject & { readonly name: s
     description: null,
     system: spec.system ?? null,
     model: { id: "scripted" },
-    tools: spec.tools ?? [{ type: "agent_toolset_20260401", configs: [], default_config: { enabled: true, permission_policy: { type: "always_allow" } } }],
+    tools: spec.tools ?? [
+      { type: "agent_toolset_20260401", configs: [], default_config: { enabled: true, permission_policy: { type: "always_allow" } } },
+    ],
     mcp_servers: [],
     skills: spec.skills ?? [],
     multiagent: null,
@@ -195,5 +197,6 @@ function wireAgent(id: string, spec: AgentSpec): JsonObject & { readonly name: s
 }
 
 function refuseWhileRunning(record: SessionRecord, verb: string): void {
-  if (record.session.status === "running") throw new ApiFailure(400, `Session ${record.session.id} is running and cannot be ${verb}; interrupt it first.`);
+  if (record.session.status === "running")
+    throw new ApiFailure(400, `Session ${record.session.id} is running and cannot be ${verb}; interrupt it first.`);
 }

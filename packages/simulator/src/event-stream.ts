@@ -8,22 +8,22 @@ const maxUnreadBytes = 256 * 1024 * 1024;
 interface FrameAction {
   /** What goes out instead of the frame. */
   readonly bytes: (frame: string, event: SessionEvent, lineEnd: string) => string;
-  readonly then?: "reset" | "end";
+  readonly afterwards?: "reset" | "end";
   readonly split?: true;
 }
 
 const actions: Readonly<Record<StreamFaultKind, FrameAction>> = {
-  cut: { bytes: () => "", then: "reset" },
-  cut_after: { bytes: (frame) => frame, then: "reset" },
-  cut_mid_frame: { bytes: (frame) => frame.slice(0, Math.floor(frame.length / 2)), then: "reset" },
-  end: { bytes: (frame) => frame, then: "end" },
+  cut: { bytes: () => "", afterwards: "reset" },
+  cut_after: { bytes: (frame) => frame, afterwards: "reset" },
+  cut_mid_frame: { bytes: (frame) => frame.slice(0, Math.floor(frame.length / 2)), afterwards: "reset" },
+  end: { bytes: (frame) => frame, afterwards: "end" },
   drop: { bytes: () => "" },
   duplicate: { bytes: (frame) => frame + frame },
   split: { bytes: (frame) => frame, split: true },
   error: {
     bytes: (_frame, _event, lineEnd) =>
       `event: error${lineEnd}data: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}${lineEnd}${lineEnd}`,
-    then: "end",
+    afterwards: "end",
   },
   invalid_json: { bytes: (_frame, event, lineEnd) => `event: ${event.type}${lineEnd}data: {"type":${lineEnd}${lineEnd}` },
   no_event_name: { bytes: (_frame, event, lineEnd) => `data: ${JSON.stringify(event)}${lineEnd}${lineEnd}` },
@@ -55,8 +55,8 @@ export class EventStream {
     const bytes = action.bytes(frame, event, this.#lineEnd);
     if (action.split === true) this.#writeSplit(bytes);
     else this.#write(bytes);
-    if (action.then === "end") this.end();
-    if (action.then === "reset") this.#resetAfterWriting();
+    if (action.afterwards === "end") this.end();
+    if (action.afterwards === "reset") this.#resetAfterWriting();
   }
 
   /** A stream-only event: no id, never in history, untouched by faults. */

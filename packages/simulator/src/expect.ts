@@ -5,7 +5,10 @@ const shownCharacters = 400;
 
 /** What is wrong with a settled call, one failure for each condition that does not hold. */
 export function checkCall(call: CallRecord, expectation: Expectation): readonly Failure[] {
-  const problems = [...outcomeProblems(call, expectation), ...(call.result === null ? missingResult(expectation) : resultProblems(call, expectation))];
+  const problems = [
+    ...outcomeProblems(call, expectation),
+    ...(call.result === null ? missingResult(expectation) : resultProblems(call, expectation)),
+  ];
   const heading = `turn ${call.turn}, ${call.name} ${shorten(JSON.stringify(call.input))} (${call.id}):`;
   return problems.map((problem) => ({ callId: call.id, message: `${heading}\n  ${problem.replaceAll("\n", "\n  ")}` }));
 }

@@ -34,7 +34,17 @@ export interface RequestFault {
  * - `duplicate`: it arrives twice. `split`: it arrives byte by byte.
  * - `error`: an `event: error` frame comes instead, then the end. `invalid_json`: its data is broken. `no_event_name`: it lacks its `event:` line.
  */
-export type StreamFaultKind = "cut" | "cut_after" | "cut_mid_frame" | "end" | "drop" | "duplicate" | "split" | "error" | "invalid_json" | "no_event_name";
+export type StreamFaultKind =
+  | "cut"
+  | "cut_after"
+  | "cut_mid_frame"
+  | "end"
+  | "drop"
+  | "duplicate"
+  | "split"
+  | "error"
+  | "invalid_json"
+  | "no_event_name";
 
 export interface StreamFault {
   readonly kind: StreamFaultKind;

@@ -32,8 +32,14 @@ export function sessionHandle(plane: ControlPlane, record: SessionRecord): Sessi
     sendMessage: (text) => sendOne({ type: "user.message", content: textBlocks(text) }),
     interrupt: (thread) => sendOne({ type: "user.interrupt", ...(thread === undefined ? {} : { session_thread_id: session.findThread(thread).id }) }),
     confirm: (toolUseId, result, denyMessage) =>
-      sendOne({ type: "user.tool_confirmation", tool_use_id: toolUseId, result, ...(denyMessage === undefined ? {} : { deny_message: denyMessage }) }),
-    answer: (toolUseId, content, isError = false) => sendOne(session.answerFor(toolUseId, typeof content === "string" ? textBlocks(content) : content, isError)),
+      sendOne({
+        type: "user.tool_confirmation",
+        tool_use_id: toolUseId,
+        result,
+        ...(denyMessage === undefined ? {} : { deny_message: denyMessage }),
+      }),
+    answer: (toolUseId, content, isError = false) =>
+      sendOne(session.answerFor(toolUseId, typeof content === "string" ? textBlocks(content) : content, isError)),
     emit: (event, options = {}) => session.log.append(event, options),
     terminate: ({ live = true } = {}) => session.end("session.status_terminated", live),
     terminateThread: (thread) => session.terminateThread(session.findThread(thread)),

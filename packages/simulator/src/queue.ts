@@ -158,12 +158,18 @@ export class WorkQueue {
 
   /** Answer every waiting poll with nothing and let go of all timers. */
   close(): void {
-    for (const waiter of [...this.#waiters]) waiter.deliver(null);
+    for (const waiter of this.#waiters) waiter.deliver(null);
     for (const item of this.#items.values()) item.lease?.cancel();
   }
 
   #beatAnswer(item: WorkItem, extended: boolean): WireHeartbeat {
-    return { type: "work_heartbeat", last_heartbeat: item.lastHeartbeat ?? "", lease_extended: extended, state: item.state, ttl_seconds: item.ttlMs / 1000 };
+    return {
+      type: "work_heartbeat",
+      last_heartbeat: item.lastHeartbeat ?? "",
+      lease_extended: extended,
+      state: item.state,
+      ttl_seconds: item.ttlMs / 1000,
+    };
   }
 
   #offer(item: WorkItem): void {

@@ -52,7 +52,10 @@ const turn = z.strictObject({
   terminateThreads: z.array(z.string()).optional(),
   idleDelayMs: duration.optional(),
   interrupt: z.strictObject({ afterSettled: z.int().min(0).optional(), afterMs: duration.optional(), thread: z.string().optional() }).optional(),
-  idle: z.looseObject({ type: z.string().min(1) }).refine((value) => value.type !== "requires_action", "open calls cause it by themselves").optional(),
+  idle: z
+    .looseObject({ type: z.string().min(1) })
+    .refine((value) => value.type !== "requires_action", "open calls cause it by themselves")
+    .optional(),
   stopDetails: fields.optional(),
   end: z.enum(["terminated", "deleted"]).optional(),
 });
@@ -84,7 +87,9 @@ export function parseScript(text: string, options: { readonly file?: string } = 
   const value: unknown = document.toJS();
   const problems = problemsOf(value);
   if (problems.length === 0) return value as Script;
-  throw new ScriptError(problems.map(({ path, message }) => `${place(offsetOf(document, path))}: ${pathText(path).slice(1) || "script"}: ${message}`).join("\n"));
+  throw new ScriptError(
+    problems.map(({ path, message }) => `${place(offsetOf(document, path))}: ${pathText(path).slice(1) || "script"}: ${message}`).join("\n"),
+  );
 }
 
 interface Problem {
@@ -113,7 +118,7 @@ function pathText(path: readonly PropertyKey[]): string {
 
 function isExpression(source: string): boolean {
   try {
-    new RegExp(source);
+    RegExp(source);
     return true;
   } catch {
     return false;

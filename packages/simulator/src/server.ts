@@ -77,7 +77,9 @@ class Exchange {
       this.#answer(reply);
     } catch (error) {
       if (this.#response.destroyed) return; // the client left while its body was read, or the simulator closed
-      this.#refuse(error instanceof ApiFailure ? error : new ApiFailure(500, `The simulator failed: ${error instanceof Error ? error.stack : String(error)}`));
+      this.#refuse(
+        error instanceof ApiFailure ? error : new ApiFailure(500, `The simulator failed: ${error instanceof Error ? error.stack : String(error)}`),
+      );
     }
   }
 

@@ -51,7 +51,9 @@ export function sessionHandlers(plane: ControlPlane): SessionHandlers {
     const { credential } = request;
     const record = plane.record(id);
     const foreign =
-      credential.kind === "sessions_token" ? credential.sessionId !== id : credential.kind === "environment_key" && credential.environmentId !== record.environment.id;
+      credential.kind === "sessions_token"
+        ? credential.sessionId !== id
+        : credential.kind === "environment_key" && credential.environmentId !== record.environment.id;
     if (foreign) throw new ApiFailure(plane.behaviour.foreignStatus, `This credential does not belong to session ${id}.`);
     return record;
   };
@@ -59,7 +61,10 @@ export function sessionHandlers(plane: ControlPlane): SessionHandlers {
     create(request) {
       const body = parseWith(createBody, request.body);
       refuseResources(body.environment_id, body.resources ?? []);
-      const events = body.initial_events === undefined || body.initial_events.length === 0 ? [] : parseSend({ events: body.initial_events }, plane.behaviour.emptyText);
+      const events =
+        body.initial_events === undefined || body.initial_events.length === 0
+          ? []
+          : parseSend({ events: body.initial_events }, plane.behaviour.emptyText);
       const wrong = events.findIndex((event) => !initialTypes.includes(event.type));
       if (wrong !== -1) throw new ApiFailure(400, `initial_events.${wrong}.type: must be one of ${initialTypes.join(", ")}.`);
       const { id, overrides } = agentOf(body.agent);
@@ -162,7 +167,10 @@ export function sessionHandlers(plane: ControlPlane): SessionHandlers {
 
 function refuseResources(environmentId: string, resources: readonly { readonly type: string }[]): void {
   if (resources.some((resource) => resource.type === "file" || resource.type === "github_repository")) {
-    throw new ApiFailure(400, `Environment ${environmentId} is a self-hosted environment. \`resources\` are not supported with self-hosted environments.`);
+    throw new ApiFailure(
+      400,
+      `Environment ${environmentId} is a self-hosted environment. \`resources\` are not supported with self-hosted environments.`,
+    );
   }
   if (resources.length > 0) throw new ApiFailure(400, "resources: memory stores are not simulated.");
 }

@@ -239,7 +239,12 @@ export class Session {
   }
 
   /** One model request. Everything is emitted on one tick, so that a stream carries it in one write. Returns the calls, denied ones included. */
-  emitTurn(say: { readonly thinking: boolean; readonly message: string | null; readonly events: readonly EventParams[]; readonly calls: readonly ToolCall[] }): readonly CallRecord[] {
+  emitTurn(say: {
+    readonly thinking: boolean;
+    readonly message: string | null;
+    readonly events: readonly EventParams[];
+    readonly calls: readonly ToolCall[];
+  }): readonly CallRecord[] {
     this.#turn += 1;
     const start = this.log.append({ type: "span.model_request_start" });
     if (say.thinking) this.log.append({ type: "agent.thinking" });

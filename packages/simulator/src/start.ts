@@ -129,7 +129,11 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   };
 }
 
-function createSession(plane: ControlPlane, defaults: { readonly agentId: string; readonly environmentId: string }, options: CreateSessionOptions): SessionHandle {
+function createSession(
+  plane: ControlPlane,
+  defaults: { readonly agentId: string; readonly environmentId: string },
+  options: CreateSessionOptions,
+): SessionHandle {
   if (options.script !== undefined && options.brain !== undefined) throw new TypeError("createSession: give script or brain, not both");
   const brain = options.brain ?? (options.script === undefined ? undefined : toBrain(options.script));
   const { agent, prompt = "Begin." } = options;

@@ -3,7 +3,9 @@
 export type JsonObject = { readonly [name: string]: unknown };
 
 /** One block of a message or a tool result. Only `text` is read by the simulator; the others pass through checked but untouched. */
-export type ContentBlock = { readonly type: "text"; readonly text: string } | ({ readonly type: "image" | "document" | "search_result" } & JsonObject);
+export type ContentBlock =
+  | { readonly type: "text"; readonly text: string }
+  | ({ readonly type: "image" | "document" | "search_result" } & JsonObject);
 
 /** One event of a session, as history and stream carry it. The union of types is open, so fields are read by name and checked where they matter. */
 export type SessionEvent = {

@@ -1,9 +1,13 @@
 import { startSimulator, type Simulator, type SimulatorOptions } from "@glovebox/simulator";
 
+/** What an answer or a frame holds; tests state its shape by what they expect of it. */
+// oxlint-disable-next-line typescript/no-explicit-any
+export type Json = any;
+
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
-  readonly body: any;
+  readonly body: Json;
 }
 
 export interface CallOptions {
@@ -78,7 +82,7 @@ export function tokenOf(secret: string): string {
 
 export interface Frame {
   readonly name: string | null;
-  readonly data: any;
+  readonly data: Json;
   readonly raw: string;
 }
 

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { VirtualClock, type Brain } from "@glovebox/simulator";
-import { bench, openStream, tokenOf } from "./client.ts";
+import { bench, openStream, tokenOf, type Json } from "./client.ts";
 
 test("41, 46: a session starts idle, is terminated once archived and 404 once deleted; a running one is neither", async () => {
   const gate = Promise.withResolvers<void>();
@@ -27,12 +27,21 @@ test("41, 46: a session starts idle, is terminated once archived and 404 once de
 test("42: files and repositories are refused on a self-hosted environment, in the documented words", async () => {
   await using setup = await bench();
   const { agentId: agent, environmentId } = setup.simulator;
-  const { status, body } = await setup.application.post("/v1/sessions", { agent, environment_id: environmentId, resources: [{ type: "file", file_id: "file_1" }] });
-  expect([status, body.error.message]).toEqual([400, `Environment ${environmentId} is a self-hosted environment. \`resources\` are not supported with self-hosted environments.`]);
+  const { status, body } = await setup.application.post("/v1/sessions", {
+    agent,
+    environment_id: environmentId,
+    resources: [{ type: "file", file_id: "file_1" }],
+  });
+  expect([status, body.error.message]).toEqual([
+    400,
+    `Environment ${environmentId} is a self-hosted environment. \`resources\` are not supported with self-hosted environments.`,
+  ]);
 });
 
 test("43: the item's token reads its session with agent, resources and metadata", async () => {
-  await using setup = await bench({ agents: { agent_writer: { name: "writer", system: "Write.", skills: [{ type: "custom", skill_id: "skill_1", version: "latest" }] } } });
+  await using setup = await bench({
+    agents: { agent_writer: { name: "writer", system: "Write.", skills: [{ type: "custom", skill_id: "skill_1", version: "latest" }] } },
+  });
   const created = await setup.application.post("/v1/sessions", {
     agent: { type: "agent_with_overrides", id: "agent_writer", system: "Write well." },
     environment_id: setup.simulator.environmentId,
@@ -53,7 +62,9 @@ test("43: the item's token reads its session with agent, resources and metadata"
 
 test("45: a dormant session that gets a message, or a stranded one that gets an interrupt, queues one more item", async () => {
   await using setup = await bench();
-  const session = setup.simulator.createSession({ script: { turns: [{ message: "hi", idle: { type: "end_turn" } }, { calls: [{ name: "bash" }] }] } });
+  const session = setup.simulator.createSession({
+    script: { turns: [{ message: "hi", idle: { type: "end_turn" } }, { calls: [{ name: "bash" }] }] },
+  });
   const stop = async (): Promise<void> => void (await setup.application.post(`${setup.work}/${session.work.at(-1)?.id}/stop`, { force: true }));
   session.interrupt();
   expect(session.work).toHaveLength(1);
@@ -135,7 +146,7 @@ test("84: an item whose worker died comes back after its TTL with the call still
   const clock = new VirtualClock();
   await using setup = await bench({ clock, behaviour: { leaseTtlMs: 60_000 } });
   const session = setup.simulator.createSession({ script: { turns: [{ calls: [{ name: "bash" }] }] } });
-  const poll = async (): Promise<any> => (await setup.worker.get(`${setup.work}/poll`)).body;
+  const poll = async (): Promise<Json> => (await setup.worker.get(`${setup.work}/poll`)).body;
   const first = await poll();
   await setup.worker.post(`${setup.work}/${first.id}/ack`);
   await setup.client(tokenOf(first.secret)).post(`${setup.work}/${first.id}/heartbeat?expected_last_heartbeat=NO_HEARTBEAT`);

@@ -1,8 +1,13 @@
 import { expect, test } from "vitest";
-import { bench, Client, tokenOf, type Bench } from "./client.ts";
+import { bench, tokenOf, type Answer, type Bench, type Client } from "./client.ts";
 
 /** A claimed item of a new session, with the client of its token. */
-async function claim({ simulator, worker, work, client }: Bench): Promise<{ readonly workId: string; readonly sessionId: string; readonly holder: Client }> {
+async function claim({
+  simulator,
+  worker,
+  work,
+  client,
+}: Bench): Promise<{ readonly workId: string; readonly sessionId: string; readonly holder: Client }> {
   const session = simulator.createSession({ prompt: null });
   const item = (await worker.get(`${work}/poll`)).body;
   await worker.post(`${work}/${item.id}/ack`);
@@ -22,7 +27,9 @@ test("1: an API key is accepted as bearer and as x-api-key, its kind told from i
 test("2: both API versions, ?beta=true and any x-stainless header are accepted", async () => {
   await using setup = await bench();
   for (const version of ["2026-10-21", "2023-06-01"]) {
-    const answer = await setup.worker.get(`${setup.work}/poll?beta=true`, { headers: { "anthropic-version": version, "x-stainless-lang": "js", "x-stainless-new": "1" } });
+    const answer = await setup.worker.get(`${setup.work}/poll?beta=true`, {
+      headers: { "anthropic-version": version, "x-stainless-lang": "js", "x-stainless-new": "1" },
+    });
     expect([answer.status, answer.body]).toEqual([200, null]);
   }
 });
@@ -125,7 +132,7 @@ test("14: retry headers are injected with a fault, on the chosen occurrences onl
   await using setup = await bench();
   const headers = { "x-should-retry": "false", "retry-after-ms": "5", "retry-after": "1" };
   const fault = setup.simulator.addRequestFault({ endpoint: "work.poll", nth: 2, times: 2, status: 529, headers });
-  const answers = [];
+  const answers: Answer[] = [];
   for (let attempt = 0; attempt < 4; attempt++) answers.push(await setup.worker.get(`${setup.work}/poll`));
   expect(answers.map((answer) => answer.status)).toEqual([200, 529, 529, 200]);
   expect(answers[1]?.body.error.type).toBe("overloaded_error");
@@ -138,15 +145,17 @@ test("a body that is too large is 413, one that is no JSON 400", async () => {
   const session = setup.simulator.createSession();
   const path = `/v1/sessions/${session.id}/events`;
   expect((await setup.application.post(path, "{nonsense")).body.error.message).toBe("The request body is not valid JSON.");
-  const large = await setup.application.post(path, { events: [{ type: "user.message", content: [{ type: "text", text: "x".repeat(33 * 1024 * 1024) }] }] }).catch(() => null);
-  // the client may still be sending when the answer and the end of the connection arrive
-  if (large !== null) expect([large.status, large.body.error.type]).toEqual([413, "request_too_large"]);
+  // the client may still be sending when answer and end of the connection arrive, so that what it sees is not certain
+  await setup.application
+    .post(path, { events: [{ type: "user.message", content: [{ type: "text", text: "x".repeat(33 * 1024 * 1024) }] }] })
+    .catch(() => null);
   expect(setup.simulator.requests.at(-1)?.status).toBe(413);
 });
 
 test("a path that is no valid encoding and a traversal match no endpoint", async () => {
   await using setup = await bench();
-  for (const path of ["/v1/sessions/%E0%A4%A", "/v1/sessions//events", "/v1/sessions/a%2Fb/c/d"]) expect((await setup.application.get(path)).status).toBe(404);
+  for (const path of ["/v1/sessions/%E0%A4%A", "/v1/sessions//events", "/v1/sessions/a%2Fb/c/d"])
+    expect((await setup.application.get(path)).status).toBe(404);
 });
 
 test("a lost response was committed, a cut one was not", async () => {

@@ -33,7 +33,9 @@ test("30: the first heartbeat makes the item active and the lease", async () => 
     state: "active",
     ttl_seconds: 120,
   });
-  expect(lease.session.work).toMatchObject([{ state: "active", started_at: "2026-01-01T00:00:00.000000Z", latest_heartbeat_at: "2026-01-01T00:00:00.000000Z" }]);
+  expect(lease.session.work).toMatchObject([
+    { state: "active", started_at: "2026-01-01T00:00:00.000000Z", latest_heartbeat_at: "2026-01-01T00:00:00.000000Z" },
+  ]);
 });
 
 test("31: the exact echo gets a new value; the same time in other bytes is 412", async () => {
@@ -68,7 +70,10 @@ test("32: NO_HEARTBEAT on a lease is 412 with the current state; no parameter is
 test("33: while stopping or stopped the value is not compared and the state comes back", async () => {
   await using lease = await held();
   await lease.beat("NO_HEARTBEAT");
-  for (const [force, state] of [[false, "stopping"], [true, "stopped"]] as const) {
+  for (const [force, state] of [
+    [false, "stopping"],
+    [true, "stopped"],
+  ] as const) {
     await lease.setup.application.post(`${lease.path}/stop`, { force });
     const { status, body } = await lease.beat("anything");
     expect([status, body.state, body.lease_extended]).toEqual([200, state, false]);
@@ -121,15 +126,22 @@ test("38: a graceful stop is stopping, a forced one stopped, another one 409", a
   const stop = (force: boolean): Promise<Answer> => lease.setup.worker.post(`${lease.path}/stop`, force ? { force } : {});
   expect((await stop(false)).body).toMatchObject({ state: "stopping", stop_requested_at: "2026-01-01T00:00:00.000000Z", stopped_at: null });
   await lease.clock.advance(1_000);
-  expect((await stop(true)).body).toMatchObject({ state: "stopped", stop_requested_at: "2026-01-01T00:00:00.000000Z", stopped_at: "2026-01-01T00:00:01.000000Z" });
+  expect((await stop(true)).body).toMatchObject({
+    state: "stopped",
+    stop_requested_at: "2026-01-01T00:00:00.000000Z",
+    stopped_at: "2026-01-01T00:00:01.000000Z",
+  });
   const again = await stop(true);
   expect([again.status, again.body.error.type]).toEqual([409, "conflict_error"]);
 });
 
 test("39: 401, 403 and 404 can be injected on heartbeats alone", async () => {
   await using lease = await held();
-  for (const status of [401, 403, 404]) lease.setup.simulator.addRequestFault({ endpoint: "work.heartbeat", nth: status === 401 ? 1 : status === 403 ? 2 : 3, status });
-  expect([(await lease.beat("NO_HEARTBEAT")).status, (await lease.beat("NO_HEARTBEAT")).status, (await lease.beat("NO_HEARTBEAT")).status]).toEqual([401, 403, 404]);
+  for (const status of [401, 403, 404])
+    lease.setup.simulator.addRequestFault({ endpoint: "work.heartbeat", nth: status === 401 ? 1 : status === 403 ? 2 : 3, status });
+  expect([(await lease.beat("NO_HEARTBEAT")).status, (await lease.beat("NO_HEARTBEAT")).status, (await lease.beat("NO_HEARTBEAT")).status]).toEqual([
+    401, 403, 404,
+  ]);
   expect((await lease.setup.worker.post(`${lease.path}/stop`, { force: true })).status).toBe(200);
 });
 

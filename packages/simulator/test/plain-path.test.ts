@@ -5,14 +5,19 @@ test("a session runs from its queue to its end over plain HTTP", async () => {
   await using setup = await bench();
   const { simulator, worker, work, client } = setup;
   const session = simulator.createSession({
-    script: { turns: [{ message: "Looking.", calls: [{ name: "bash", input: { command: "ls" }, expect: { equals: "a.txt" } }] }, { message: "One file." }] },
+    script: {
+      turns: [{ message: "Looking.", calls: [{ name: "bash", input: { command: "ls" }, expect: { equals: "a.txt" } }] }, { message: "One file." }],
+    },
   });
   const item = (await worker.get(`${work}/poll?block_ms=999`)).body;
   expect(item).toMatchObject({ type: "work", state: "queued", data: { type: "session", id: session.id } });
   expect((await worker.post(`${work}/${item.id}/ack`)).body).toMatchObject({ state: "starting", secret: null });
   const token = tokenOf(item.secret);
   const holder = client(token);
-  expect((await holder.post(`${work}/${item.id}/heartbeat?expected_last_heartbeat=NO_HEARTBEAT`)).body).toMatchObject({ state: "active", lease_extended: true });
+  expect((await holder.post(`${work}/${item.id}/heartbeat?expected_last_heartbeat=NO_HEARTBEAT`)).body).toMatchObject({
+    state: "active",
+    lease_extended: true,
+  });
   await using stream = await openStream(simulator.url, token, session.id);
   const history = (await holder.get(`/v1/sessions/${session.id}/events?limit=1000`)).body.data;
   const call = history.find((event: { type: string }) => event.type === "agent.tool_use");

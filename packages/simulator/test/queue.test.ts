@@ -1,11 +1,12 @@
 import { expect, test } from "vitest";
 import { VirtualClock } from "@glovebox/simulator";
-import { bench, tokenOf } from "./client.ts";
+import { bench, tokenOf, type Json } from "./client.ts";
 
 test("16: creating a session queues exactly one item, and without a worker it stays queued", async () => {
   const clock = new VirtualClock();
   await using setup = await bench({ clock });
-  const created = (await setup.application.post("/v1/sessions", { agent: setup.simulator.agentId, environment_id: setup.simulator.environmentId })).body;
+  const created = (await setup.application.post("/v1/sessions", { agent: setup.simulator.agentId, environment_id: setup.simulator.environmentId }))
+    .body;
   await clock.advance(86_400_000);
   const { data } = (await setup.worker.get(setup.work)).body;
   expect(data).toMatchObject([{ state: "queued", data: { type: "session", id: created.id } }]);
@@ -63,12 +64,14 @@ test("19: only the poll response carries a secret", async () => {
 
 test("20: the secret has the configured form, and a token is minted for each delivery", async () => {
   const forms = {
-    unpadded: (secret: string) => expect(JSON.parse(atob(secret.replaceAll("-", "+").replaceAll("_", "/")))).toEqual({ sessions_token: expect.stringMatching(/^sk-ant-req-/) }),
+    unpadded: (secret: string) =>
+      expect(JSON.parse(atob(secret.replaceAll("-", "+").replaceAll("_", "/")))).toEqual({ sessions_token: expect.stringMatching(/^sk-ant-req-/) }),
     padded: (secret: string) => expect(secret.length % 4).toBe(0),
-    extra_fields: (secret: string) => expect(Object.keys(JSON.parse(Buffer.from(secret, "base64url").toString()))).toEqual(["sessions_token", "version", "trace"]),
+    extra_fields: (secret: string) =>
+      expect(Object.keys(JSON.parse(Buffer.from(secret, "base64url").toString()))).toEqual(["sessions_token", "version", "trace"]),
     api_base_url: (secret: string) => expect(JSON.parse(Buffer.from(secret, "base64url").toString()).api_base_url).toMatch(/^http:\/\/127/),
     no_token: (secret: string) => expect(JSON.parse(Buffer.from(secret, "base64url").toString())).not.toHaveProperty("sessions_token"),
-    garbage: (secret: string) => expect(() => JSON.parse(Buffer.from(secret, "base64url").toString())).toThrow(),
+    garbage: (secret: string) => expect(() => JSON.parse(Buffer.from(secret, "base64url").toString())).toThrow("JSON"),
     absent: (secret: string | null) => expect(secret).toBeNull(),
   };
   for (const [workSecret, check] of Object.entries(forms) as [keyof typeof forms, (secret: string) => void][]) {
@@ -79,7 +82,8 @@ test("20: the secret has the configured form, and a token is minted for each del
   await using setup = await bench();
   setup.simulator.createSession({ prompt: null });
   const tokens = [];
-  for (let delivery = 0; delivery < 2; delivery++) tokens.push(tokenOf((await setup.worker.get(`${setup.work}/poll?reclaim_older_than_ms=0`)).body.secret));
+  for (let delivery = 0; delivery < 2; delivery++)
+    tokens.push(tokenOf((await setup.worker.get(`${setup.work}/poll?reclaim_older_than_ms=0`)).body.secret));
   expect(new Set(tokens).size).toBe(2);
 });
 
@@ -137,7 +141,11 @@ test("24: ack needs no body, sets acknowledged_at and the state starting", async
   setup.simulator.createSession({ prompt: null });
   const { id } = (await setup.worker.get(`${setup.work}/poll`)).body;
   await clock.advance(1_000);
-  expect((await setup.worker.post(`${setup.work}/${id}/ack`)).body).toMatchObject({ state: "starting", acknowledged_at: "2026-01-01T00:00:01.000000Z", started_at: null });
+  expect((await setup.worker.post(`${setup.work}/${id}/ack`)).body).toMatchObject({
+    state: "starting",
+    acknowledged_at: "2026-01-01T00:00:01.000000Z",
+    started_at: null,
+  });
 });
 
 test("25: a second ack is answered as configured", async () => {
@@ -159,7 +167,8 @@ test("26: stats count what waits, what is claimed and who polled in the last 30 
   setup.simulator.createSession({ prompt: null });
   await clock.advance(1_000);
   setup.simulator.createSession({ prompt: null });
-  for (const name of ["a", "a", "b"]) await setup.worker.get(`${setup.work}/poll?reclaim_older_than_ms=100000`, { headers: { "anthropic-worker-id": name } });
+  for (const name of ["a", "a", "b"])
+    await setup.worker.get(`${setup.work}/poll?reclaim_older_than_ms=100000`, { headers: { "anthropic-worker-id": name } });
   expect(await stats()).toMatchObject({ depth: 0, pending: 2, oldest_queued_at: "2026-01-01T00:00:00.000000Z", workers_polling: 2 });
   setup.simulator.createSession({ prompt: null });
   await clock.advance(30_001);
@@ -193,7 +202,7 @@ test("29: the list pages until next_page is null", async () => {
   let page: string | null = "";
   let pages = 0;
   while (page !== null) {
-    const { body }: { body: any } = await setup.worker.get(`${setup.work}?limit=2${page === "" ? "" : `&page=${page}`}`);
+    const { body }: { body: Json } = await setup.worker.get(`${setup.work}?limit=2${page === "" ? "" : `&page=${page}`}`);
     seen.push(...body.data.map((item: { id: string }) => item.id));
     page = body.next_page;
     pages += 1;

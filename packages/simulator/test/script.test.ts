@@ -41,11 +41,19 @@ test("what is wrong in YAML is named with file, line and path", () => {
       return (error as Error).message;
     }
   };
-  expect(message("turns:\n  - calls:\n      - name: 7\n")).toBe("demo.yaml:3:15: turns[0].calls[0].name: Invalid input: expected string, received number");
-  expect(message("turns:\n  - calls:\n      - input: {}\n")).toBe("demo.yaml:3:9: turns[0].calls[0].name: Invalid input: expected string, received undefined");
-  expect(message('turns:\n  - calls:\n      - name: a\n        expect: { matches: "(" }\n')).toMatch(/^demo\.yaml:4:28: turns\[0\]\.calls\[0\]\.expect\.matches: is not a regular expression$/);
+  expect(message("turns:\n  - calls:\n      - name: 7\n")).toBe(
+    "demo.yaml:3:15: turns[0].calls[0].name: Invalid input: expected string, received number",
+  );
+  expect(message("turns:\n  - calls:\n      - input: {}\n")).toBe(
+    "demo.yaml:3:9: turns[0].calls[0].name: Invalid input: expected string, received undefined",
+  );
+  expect(message('turns:\n  - calls:\n      - name: a\n        expect: { matches: "(" }\n')).toMatch(
+    /^demo\.yaml:4:28: turns\[0\]\.calls\[0\]\.expect\.matches: is not a regular expression$/,
+  );
   expect(message("turns:\n  - mesage: hi\n")).toBe('demo.yaml:2:5: turns[0]: Unrecognized key: "mesage"');
-  expect(message("turns:\n  - calls:\n      - { name: a, confirm: { result: allow } }\n")).toMatch(/^demo\.yaml:3:29: turns\[0\]\.calls\[0\]\.confirm: goes only with/);
+  expect(message("turns:\n  - calls:\n      - { name: a, confirm: { result: allow } }\n")).toMatch(
+    /^demo\.yaml:3:29: turns\[0\]\.calls\[0\]\.confirm: goes only with/,
+  );
   expect(message("turns: [\n")).toMatch(/^demo\.yaml:2:1: /);
   expect(message("")).toBe("demo.yaml:1:1: script: Invalid input: expected object, received null");
 });
@@ -68,7 +76,14 @@ test("each expectation that fails is reported readably, with the first differenc
             {
               name: "bash",
               input: { command: "ls" },
-              expect: { equals: "one\ntwo\nthree", contains: ["one", "four"], matches: /^x/m, isError: false, outcome: "denied", check: (result) => (result.text.length > 3 ? "too long" : undefined) },
+              expect: {
+                equals: "one\ntwo\nthree",
+                contains: ["one", "four"],
+                matches: /^x/m,
+                isError: false,
+                outcome: "denied",
+                check: (result) => (result.text.length > 3 ? "too long" : undefined),
+              },
             },
             { name: "good", expect: { equals: "fine", matches: "^fi", isError: false, check: () => undefined } },
           ],
@@ -104,7 +119,12 @@ test("a brain that throws fails the report and ends the turn", async () => {
   const report = await session.finished;
   expect(report).toMatchObject({ status: "completed", passed: false, failures: [{ callId: null }] });
   expect(report.failures[0]?.message).toContain("RangeError: lost my mind");
-  expect(session.events.slice(-4).map((event) => event.type)).toEqual(["session.error", "session.thread_status_idle", "session.usage", "session.status_idle"]);
+  expect(session.events.slice(-4).map((event) => event.type)).toEqual([
+    "session.error",
+    "session.thread_status_idle",
+    "session.usage",
+    "session.status_idle",
+  ]);
 });
 
 test("pauses, verdicts and answers keep to the clock", async () => {
