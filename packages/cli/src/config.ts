@@ -2,6 +2,7 @@ import { type SandboxProvider, type SandboxSpec, sandboxSpecSchema } from "@glov
 import type { CustomTool, Observer, WorkerOptions } from "@glovebox/executor";
 import { z } from "zod";
 import { type ProviderName, providerNames } from "./providers.ts";
+import { suggest } from "./suggest.ts";
 
 /** The options of a worker that a file may set; see {@link WorkerOptions} for what each means. */
 type WorkerSettings = Partial<
@@ -46,8 +47,17 @@ export function defineConfig(config: WorkerConfig): WorkerConfig {
 
 const milliseconds = z.number().int().min(0, "expected 0 or more milliseconds").max(2_000_000_000, "expected at most 2,000,000,000 milliseconds");
 
-const isProvider = (value: unknown): value is SandboxProvider =>
-  typeof value === "object" && value !== null && "create" in value && "attach" in value;
+const isProvider = (value: unknown): value is ProviderName | SandboxProvider =>
+  typeof value === "object" && value !== null ? "create" in value && "attach" in value : providerNames.some((name) => name === value);
+
+function providerProblem(input: unknown): string {
+  const given =
+    typeof input === "string"
+      ? `, not ${JSON.stringify(input)}${suggest(input, providerNames, (known) => known)}`
+      : ", or (TypeScript only) a provider";
+  return `expected one of ${providerNames.join(", ")}${given}`;
+}
+
 const isTool = (value: unknown): value is CustomTool =>
   typeof value === "object" && value !== null && "name" in value && "inputSchema" in value && "run" in value;
 
@@ -57,12 +67,7 @@ export const workerConfigSchema: z.ZodType<WorkerConfig> = z.strictObject({
   environmentKey: z.never({ error: "a key does not belong into a file; set ANTHROPIC_ENVIRONMENT_KEY instead" }).exactOptional(),
   baseUrl: z.url({ protocol: /^https?$/u, error: "expected an http or https URL" }).exactOptional(),
   workerId: z.string().min(1, "expected a name").exactOptional(),
-  provider: z
-    .union([
-      z.enum(providerNames),
-      z.custom<SandboxProvider>(isProvider, `expected one of ${providerNames.join(", ")}, or (in TypeScript) a SandboxProvider`),
-    ])
-    .exactOptional(),
+  provider: z.custom<ProviderName | SandboxProvider>(isProvider, { error: ({ input }) => providerProblem(input) }).exactOptional(),
   sandbox: sandboxSpecSchema.exactOptional(),
   maxSessions: z.number().int().min(1, "expected 1 or more").exactOptional(),
   timeouts: z

@@ -95,6 +95,6 @@ export const demoScript: Script = {
         { name: "grep", input: { pattern: "sort -n" }, expect: { contains: "sort -n", isError: false } },
       ],
     },
-    { message: "Done: median.sh sorted its numbers as text; with `sort -n` all four tests pass.", idle: "end_turn" },
+    { message: "Done: median.sh sorted its numbers as text; with `sort -n` all four tests pass." },
   ],
 };

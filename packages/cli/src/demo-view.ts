@@ -6,6 +6,8 @@ import type { Terminal } from "./terminal.ts";
 type CallFinished = Extract<WorkerEvent, { type: "call.finished" }>;
 
 const shownLines = 8;
+/** Enough to tell sandboxes apart; the whole id is told once. */
+const shownIdCharacters = 16;
 
 /** Tells a session live: what the agent says, and each call with time, sandbox and the beginning of its result. Everything is made safe here. */
 export class DemoView {
@@ -64,10 +66,11 @@ export class DemoView {
     const mark = isError ? paint("error", "red") : paint("ok   ", "green");
     const took = formatDuration(durationMs).padStart(8);
     const head = `${this.#time()}  ${sanitiseLine(tool).padEnd(5)}  ${mark}  ${took}  `;
-    const room = columns - `+00.00s  tool   error  ${took}  `.length - this.#sandboxId.length - 2;
+    const sandboxId = this.#sandboxId.slice(0, shownIdCharacters);
+    const room = columns - `+00.00s  tool   error  ${took}  `.length - sandboxId.length - 2;
     const what = cut(sanitiseLine(summarise(this.#inputs.get(callId))), Math.max(20, room));
     this.#inputs.delete(callId);
-    line(`${head}${what.padEnd(Math.max(20, room))}  ${paint(sanitiseLine(this.#sandboxId), "dim")}`.trimEnd());
+    line(`${head}${what.padEnd(Math.max(20, room))}  ${paint(sanitiseLine(sandboxId), "dim")}`.trimEnd());
     const lines = sanitiseText(text).trimEnd().split("\n");
     for (const shown of lines.slice(0, shownLines)) line(paint(`         │ ${cut(shown.replaceAll("\t", "    "), columns - 11)}`, "dim"));
     if (lines.length > shownLines) line(paint(`         │ … ${lines.length - shownLines} lines more`, "dim"));

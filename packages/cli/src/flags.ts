@@ -121,23 +121,22 @@ function convert(flag: Exclude<Flag, { kind: "refused" }>, texts: readonly strin
   if (flag.kind === "pairs") return Object.fromEntries(texts.map((text) => pair(text, source)));
   const text = texts[0];
   if (text === undefined) return undefined;
+  const wrong = (expected: string): UsageError => new UsageError(`${source}: ${JSON.stringify(text)} is ${expected}`);
   switch (flag.kind) {
     case "text":
       if (text === "") throw new UsageError(`${source} is empty; give ${placeholder(flag)}`);
       return text;
     case "choice":
       if (flag.choices.includes(text)) return text;
-      throw new UsageError(
-        `${source}: ${JSON.stringify(text)} is none of ${flag.choices.join(", ")}${suggest(text, flag.choices, (known) => known)}`,
-      );
+      throw wrong(`none of ${flag.choices.join(", ")}${suggest(text, flag.choices, (known) => known)}`);
     case "duration": {
       const milliseconds = parseDuration(text);
-      if (milliseconds === undefined) throw new UsageError(`${source}: ${JSON.stringify(text)} is no duration; write 500ms, 60s, 10m or 2h`);
+      if (milliseconds === undefined) throw wrong("no duration; write 500ms, 60s, 10m or 2h");
       return milliseconds;
     }
-    case "count":
+    default:
       if (/^[1-9][0-9]{0,8}$/u.test(text)) return Number(text);
-      throw new UsageError(`${source}: ${JSON.stringify(text)} is no positive whole number`);
+      throw wrong("no positive whole number");
   }
 }
 
@@ -147,21 +146,10 @@ function pair(text: string, source: string): [string, string] {
   return [text.slice(0, equals), text.slice(equals + 1)];
 }
 
+const placeholders = { switch: "", refused: "", duration: "DURATION", count: "N", pairs: "KEY=VALUE", text: "TEXT" } as const;
+
 /** What stands for the flag's value in texts for people; empty for a switch. */
 export function placeholder(flag: Flag): string {
-  switch (flag.kind) {
-    case "switch":
-    case "refused":
-      return "";
-    case "choice":
-      return flag.choices.join("|");
-    case "duration":
-      return flag.value ?? "DURATION";
-    case "count":
-      return flag.value ?? "N";
-    case "pairs":
-      return flag.value ?? "KEY=VALUE";
-    case "text":
-      return flag.value ?? "TEXT";
-  }
+  if (flag.kind === "choice") return flag.choices.join("|");
+  return (flag.kind === "refused" ? undefined : flag.value) ?? placeholders[flag.kind];
 }

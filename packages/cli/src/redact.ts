@@ -1,4 +1,4 @@
-const keyPattern = /sk-ant-[\w-]+/gu;
+const keyPattern = /sk-ant-[\w-]{8,}/gu;
 const keyVariables: readonly string[] = ["ANTHROPIC_ENVIRONMENT_KEY", "ANTHROPIC_API_KEY", "GLOVEBOX_OWNER_KEY"];
 
 /**

@@ -42,7 +42,7 @@ function jsonEscape(character: string): string {
 
 /** At most `columns` characters of one line, with `…` where it was cut. Counts code points, since what stands inside is hostile anyway. */
 export function cut(text: string, columns: number): string {
-  const points = [...text];
+  const points = Array.from(text);
   return points.length <= columns ? text : `${points.slice(0, Math.max(0, columns - 1)).join("")}…`;
 }
 

@@ -34,11 +34,16 @@ export function terminal(output: Writable & { readonly isTTY?: boolean; readonly
  */
 export function table(headings: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const cells = [headings, ...rows].map((row) => row.map((cell, column) => (column === headings.length - 1 ? cell : cut(cell, 60))));
-  const widths = headings.map((_, column) => Math.max(...cells.map((row) => [...(row[column] ?? "")].length)));
+  const widths = headings.map((_, column) => Math.max(...cells.map((row) => length(row[column] ?? ""))));
   return cells.map((row) =>
     row
-      .map((cell, column) => cell + " ".repeat(Math.max(0, (widths[column] ?? 0) - [...cell].length)))
+      .map((cell, column) => cell + " ".repeat(Math.max(0, (widths[column] ?? 0) - length(cell))))
       .join("  ")
       .trimEnd(),
   );
+}
+
+/** In code points. */
+function length(text: string): number {
+  return Array.from(text).length;
 }

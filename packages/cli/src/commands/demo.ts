@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
-import { Worker, type WorkerEvent } from "@glovebox/executor";
-import { type Brain, type Script, type SessionReport, startSimulator } from "@glovebox/simulator";
+import type { WorkerEvent } from "@glovebox/executor";
+import type { Brain, Script, SessionReport, Turn } from "@glovebox/simulator";
 import { type Command, type CommandContext, defineCommand } from "../command.ts";
 import { demoScript } from "../demo-script.ts";
 import { DemoView } from "../demo-view.ts";
@@ -50,7 +50,11 @@ export const demo: Command = defineCommand({
 
 /** Serve one session to its end; whatever happens, simulator, worker and sandbox are gone afterwards. */
 async function serve(script: Script, { provider }: Choice, view: DemoView | undefined, context: CommandContext): Promise<SessionReport> {
+  const [{ Worker }, { startSimulator }] = await Promise.all([import("@glovebox/executor"), import("@glovebox/simulator")]);
   await using simulator = await startSimulator();
+  // a session begins with its first message, so that of the first turn is sent here
+  const [{ user: prompt = "Begin.", ...opening } = {}, ...later] = script.turns;
+  const turns = [opening, ...later];
   const stop = new AbortController();
   const signal = AbortSignal.any([context.signal, stop.signal]);
   const worker = new Worker({
@@ -63,11 +67,8 @@ async function serve(script: Script, { provider }: Choice, view: DemoView | unde
     atShutdown: "destroy",
     observer: (event: WorkerEvent) => view?.observe(event),
   });
-  const session = simulator.createSession({
-    brain: speaking(script, view),
-    prompt: script.turns[0]?.user === undefined ? "Begin." : null,
-    title: "glovebox demo",
-  });
+  const session = simulator.createSession({ brain: speaking(turns, view), prompt, title: "glovebox demo" });
+  view?.say("user", prompt);
   const running = worker.run(signal);
   try {
     const ended = running.then(() => {
@@ -82,10 +83,10 @@ async function serve(script: Script, { provider }: Choice, view: DemoView | unde
   }
 }
 
-/** Plays the script as it is, and tells what is said on the way. */
-function speaking(script: Script, view: DemoView | undefined): Brain {
+/** Plays the turns as they are, and tells what is said on the way. */
+function speaking(turns: readonly Turn[], view: DemoView | undefined): Brain {
   return async function* speak() {
-    for (const turn of script.turns) {
+    for (const turn of turns) {
       if (turn.user !== undefined) view?.say("user", turn.user);
       if (turn.message !== undefined) view?.say("agent", turn.message);
       yield turn;

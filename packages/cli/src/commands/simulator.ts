@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { parseScript, type Script, ScriptError, type SessionReport, startSimulator } from "@glovebox/simulator";
+import type { Script, SessionReport } from "@glovebox/simulator";
 import { type Command, defineCommand } from "../command.ts";
 import { formatDuration } from "../duration.ts";
 import { exitCodes, UsageError } from "../failure.ts";
@@ -24,6 +24,7 @@ export const simulator: Command = defineCommand({
   run: async ({ flags }, context) => {
     if (flags.port !== undefined && flags.port > 65_535) throw new UsageError("--port: give 1 to 65535");
     const script = flags.script === undefined ? undefined : await readScript(resolve(context.cwd, flags.script), flags.script);
+    const { startSimulator } = await import("@glovebox/simulator");
     await using running = await startSimulator(flags.port === undefined ? {} : { port: flags.port });
     const variables = {
       ANTHROPIC_BASE_URL: running.url,
@@ -53,6 +54,7 @@ export async function readScript(path: string, name: string): Promise<Script> {
   const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
     throw new UsageError(`--script ${name}: ${cause.code === "ENOENT" ? "no such file" : cause.message}`, { cause });
   });
+  const { parseScript, ScriptError } = await import("@glovebox/simulator");
   try {
     return parseScript(text, { file: name });
   } catch (error) {

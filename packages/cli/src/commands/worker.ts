@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import type { SandboxProvider } from "@glovebox/core";
-import { Worker, type WorkerOptions } from "@glovebox/executor";
+import type { WorkerOptions } from "@glovebox/executor";
 import { ownerKey } from "@glovebox/node";
 import { type Command, type CommandContext, defineCommand } from "../command.ts";
 import { type WorkerConfig, workerConfigSchema } from "../config.ts";
@@ -68,6 +68,7 @@ export const worker: Command = defineCommand({
       });
     }
     const options = await workerOptions(given, config, context);
+    const { Worker } = await import("@glovebox/executor");
     await new Worker({
       ...options,
       observer: (event) => {
