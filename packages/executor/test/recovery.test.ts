@@ -1,0 +1,145 @@
+import { expect, test } from "vitest";
+import { startHarness } from "./harness.ts";
+
+const oneCall = (command: string) => ({ turns: [{ calls: [{ name: "bash", input: { command } }] }] });
+const sends = (harness: { readonly simulator: { readonly requests: readonly { readonly endpoint: string | null }[] } }) =>
+  harness.simulator.requests.filter(({ endpoint }) => endpoint === "events.send").length;
+
+test("a send whose answer was lost is sent again and the call is not run again", async () => {
+  await using harness = await startHarness();
+  harness.simulator.addRequestFault({ endpoint: "events.send", cut: "after" });
+  const session = harness.session({ script: oneCall("once") });
+  const worker = harness.work();
+  await worker.until("call.sent");
+  expect((await session.finished).calls[0]?.result?.text).toBe("once");
+  expect(harness.sandboxes.commands).toEqual(["once"]);
+});
+
+test("a send that fails some times is repeated until it is stored, once", async () => {
+  await using harness = await startHarness();
+  harness.simulator.addRequestFault({ endpoint: "events.send", status: 500, times: 2, headers: { "retry-after-ms": "1" } });
+  const session = harness.session({ script: oneCall("once") });
+  const worker = harness.work();
+  expect((await worker.until("call.sent")).attempts).toBe(3);
+  expect((await session.finished).calls[0]?.result?.text).toBe("once");
+  expect(harness.sandboxes.commands).toEqual(["once"]);
+}, 15_000);
+
+test("a result that the control plane refuses for good is not run again, and later calls go on", async () => {
+  await using harness = await startHarness();
+  harness.simulator.addRequestFault({ endpoint: "events.send", status: 400 });
+  const session = harness.session({ script: { turns: [{ calls: [{ name: "bash", input: { command: "a" } }, { name: "bash", input: { command: "b" } }] }] } });
+  const worker = harness.work();
+  await worker.until("call.sent", () => worker.ofType("call.sent").length === 2);
+  expect(worker.ofType("call.sent").map(({ outcome }) => outcome).toSorted()).toEqual(["refused", "settled"]);
+  session.cutStreams();
+  await worker.until("stream.connected", () => worker.ofType("stream.connected").length === 2);
+  await harness.simulator.waitForRequest(({ endpoint }) => endpoint === "events.list");
+  expect(harness.sandboxes.commands).toEqual(["a", "b"]);
+});
+
+test("a worker that dies in mid-call is followed by one that gets the very call's result", async () => {
+  const finish = Promise.withResolvers<void>();
+  const shell = async () => (await finish.promise, { output: "built" });
+  await using harness = await startHarness({}, { shell });
+  const session = harness.session({ script: oneCall("build") });
+  // as if its process had died: it hears nothing any more
+  const dead = new AbortController();
+  const silent = async (init?: RequestInit): Promise<never> => await new Promise((_, reject) => init?.signal?.addEventListener("abort", () => reject(init.signal?.reason)));
+  const first = harness.work({ fetch: async (input, init) => (dead.signal.aborted ? await silent(init) : await fetch(input, init)), atShutdown: "keep" });
+  await first.until("call.started");
+  dead.abort();
+  session.cutStreams();
+  session.expireLease();
+  const second = harness.work();
+  expect(await second.until("sandbox.ready")).toMatchObject({ how: "attached" });
+  await second.until("call.started");
+  finish.resolve();
+  expect((await session.finished).calls[0]?.result?.text).toBe("built");
+  expect(harness.sandboxes.commands).toEqual(["build"]);
+  expect(second.ofType("call.finished")).toMatchObject([{ replayed: true }]);
+});
+
+test("a connection lost in mid-call is made again and the very call goes on", async () => {
+  const finish = Promise.withResolvers<void>();
+  const shell = async () => (await finish.promise, { output: "built" });
+  await using harness = await startHarness({}, { shell });
+  const session = harness.session({ script: oneCall("build") });
+  const worker = harness.work();
+  await worker.until("call.started");
+  harness.sandboxes.disconnect();
+  await worker.until("sandbox.ready", ({ how }) => how === "attached");
+  finish.resolve();
+  const text = (await session.finished).calls[0]?.result?.text;
+  expect(text).toBe("built\nNote: the sandbox was interrupted and is back. Its files are kept; shell state and background processes may be gone.");
+  expect(harness.sandboxes.commands).toEqual(["build"]);
+});
+
+test("a sandbox that is gone in mid-call gives an error result, the next call gets a new one and is told", async () => {
+  const started = Promise.withResolvers<void>();
+  const shell = async ({ request }: { readonly request: { readonly command: string } }) => {
+    if (request.command !== "build") return { output: request.command };
+    started.resolve();
+    return await new Promise<never>(() => undefined);
+  };
+  await using harness = await startHarness({}, { shell });
+  const session = harness.session({ script: { turns: [{ calls: [{ name: "bash", input: { command: "build" } }] }, { calls: [{ name: "bash", input: { command: "next" } }] }] } });
+  harness.work();
+  await started.promise;
+  harness.sandboxes.destroyAll();
+  const { calls } = await session.finished;
+  expect(calls[0]?.result?.isError).toBe(true);
+  expect(calls[0]?.result?.text).toMatch(/^bash: the sandbox was lost while this call ran .*It is unknown whether the call's effect happened.*Note: the sandbox was replaced by a new, empty one/su);
+  expect(calls[1]?.result).toMatchObject({ text: "next", isError: false });
+  expect(harness.sandboxes.commands).toEqual(["build", "next"]);
+});
+
+test("a sandbox that cannot be made answers the pending calls with an error result", async () => {
+  await using harness = await startHarness();
+  const { SandboxError } = await import("@glovebox/core");
+  const provider = { ...harness.sandboxes.provider, create: async () => Promise.reject(new SandboxError("unavailable", "no engine answers", { effect: "none" })) };
+  const session = harness.session({ script: oneCall("echo") });
+  const worker = harness.work({ provider });
+  const { calls } = await session.finished;
+  expect(calls[0]?.result).toMatchObject({ isError: true, text: "The sandbox of this session could not be started, so nothing was run: [unavailable] no engine answers" });
+  expect(worker.ofType("sandbox.failed")[0]).toMatchObject({ failure: { code: "unavailable" } });
+});
+
+test("calls that history shows as answered are not run again, also when the answer stands on a later page", async () => {
+  await using harness = await startHarness({ behaviour: { reclaimOlderThanMs: 20 } });
+  const session = harness.session({ script: { turns: [{ calls: [{ name: "bash", input: { command: "a" } }], idle: { type: "end_turn" } }, { calls: [{ name: "bash", input: { command: "b" } }] }] } });
+  const first = harness.work({ maxIdleMs: 10 });
+  await first.until("item.ended");
+  await first.stop();
+  for (let count = 0; count < 1_100; count++) session.emit({ type: "span.noise" });
+  harness.work();
+  session.sendMessage("Go on.");
+  await session.finished;
+  expect(harness.sandboxes.commands).toEqual(["a", "b"]);
+});
+
+test("streams that break in every way lose no call and double none", async () => {
+  await using harness = await startHarness();
+  const isCall = ({ type }: { readonly type: string }): boolean => type === "agent.tool_use";
+  const kinds = ["cut", "cut_after", "cut_mid_frame", "end", "drop", "duplicate", "split", "error", "invalid_json", "no_event_name"] as const;
+  for (const [index, kind] of kinds.entries()) harness.simulator.addStreamFault({ kind, where: isCall, nth: index + 1 });
+  const turns = kinds.map((kind) => ({ calls: [{ name: "bash", input: { command: kind } }] }));
+  const session = harness.session({ script: { turns } });
+  harness.work();
+  // what never arrives on the stream is found by the next history
+  const poke = setInterval(() => session.cutStreams(), 700);
+  const report = await session.finished.finally(() => clearInterval(poke));
+  expect(report.calls.map(({ result }) => result?.text)).toEqual([...kinds]);
+  expect(harness.sandboxes.commands).toEqual([...kinds]);
+  expect(sends(harness)).toBe(kinds.length);
+});
+
+test("calls run on without the history when it cannot be read", async () => {
+  await using harness = await startHarness();
+  harness.simulator.addRequestFault({ endpoint: "events.list", status: 400, times: Infinity });
+  const session = harness.session({ prompt: null, script: oneCall("live") });
+  const worker = harness.work();
+  await worker.until("history.failed");
+  session.sendMessage("Begin.");
+  expect((await session.finished).calls[0]?.result?.text).toBe("live");
+});
