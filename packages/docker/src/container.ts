@@ -7,7 +7,8 @@ import type { ProcessMark } from "./owner.ts";
 import { seccompProfile } from "./seccomp.ts";
 
 /** Where the guest's things are inside; the guest gives the directory mode 0700 before it starts anything. */
-export const inside: Readonly<Record<"binary" | "sockets" | "listen" | "state", string>> = {
+export const inside: Readonly<Record<"directory" | "binary" | "sockets" | "listen" | "state", string>> = {
+  directory: "/.glovebox",
   binary: "/.glovebox/guest",
   sockets: "/.glovebox/run",
   listen: "/.glovebox/guest.sock",
@@ -95,6 +96,7 @@ function guestConfig({ request, image, options, mounts }: ContainerRequest, disk
     listen: inside.listen,
     ...(mounts && { dialDirectory: inside.sockets }),
     stateDirectory: inside.state,
+    privateDirectory: inside.directory,
     user: agentUser(spec.user),
     workdir: spec.workdir,
     env: { ...imageEnv, ...spec.env },

@@ -30,6 +30,7 @@ type config struct {
 	orphaned              time.Duration
 	secret                string
 	threads               int
+	disk                  *diskLimit
 }
 
 const (
@@ -53,6 +54,11 @@ func parseConfig(text []byte) (config, error) {
 	c.user = user{uid: uint32(who.integer("uid", 0, 1<<31-1)), gid: uint32(who.integer("gid", 0, 1<<31-1))}
 	m.adopt("user", who)
 	c.workdir, c.env, c.path = m.path("workdir"), m.environment("env"), m.text("path")
+	if m.has("disk") {
+		disk := m.object("disk")
+		c.disk = &diskLimit{bytes: disk.integer("maxBytes", 1, 1<<53), files: disk.integer("maxFiles", 1, 1<<53)}
+		m.adopt("disk", disk)
+	}
 	c.orphaned = time.Duration(m.integerOr("orphanedMs", 0, maxTimeout/int64(time.Millisecond), 0)) * time.Millisecond
 	c.secret = m.textOr("secret", "")
 	c.threads = int(m.integerOr("threads", leastThreads, 512, defaultThreads))
@@ -138,6 +144,9 @@ func startDaemon(c config) (*daemon, error) {
 		d.orphan.Reset(c.orphaned)
 	}
 	d.tidy = time.AfterFunc(idleBeforeTidy, debug.FreeOSMemory)
+	if c.disk != nil {
+		go d.watchDisk(*c.disk)
+	}
 	return d, nil
 }
 
