@@ -300,6 +300,29 @@ test("38: a graceful stop reaches the worker by its next heartbeat", async () =>
   expect(session.work[0]?.state).toBe("stopped");
 });
 
+test("71: a result whose response was lost is stored once, and the call is not run again", async () => {
+  await using running = await run();
+  running.simulator.addRequestFault({ endpoint: "events.send", cut: "after" });
+  const session = running.simulator.createSession({
+    script: { turns: [{ calls: [bash("echo once >> ran.txt")] }, { calls: [{ ...bash("cat ran.txt"), expect: { equals: "once" } }] }] },
+  });
+  expect((await session.finished).failures).toEqual([]);
+  expect(session.events.filter((event) => event.type === "user.tool_result")).toHaveLength(2);
+});
+
+test("72: after a refused result the official worker goes on, and runs the call again when it reconnects", async () => {
+  await using running = await run();
+  const { simulator } = running;
+  simulator.addRequestFault({ endpoint: "events.send", status: 400 });
+  const session = simulator.createSession({
+    script: { turns: [{ calls: [bash("echo ran >> ran.txt"), bash("echo later")] }, { calls: [bash("cat ran.txt")] }] },
+  });
+  await session.waitForEvent((event) => event.type === "user.tool_result");
+  expect(session.report().calls.map((call) => call.outcome)).toEqual(["open", "result"]);
+  expect(session.cutStreams()).toBe(1);
+  expect((await session.finished).calls.at(-1)?.result?.text).toBe("ran\nran");
+});
+
 test("83: after the idle time the item is stopped; a later message queues another, and nothing runs again", async () => {
   await using running = await run();
   const { simulator } = running;

@@ -65,14 +65,13 @@ class Performer {
     try {
       let calls: readonly CallRecord[] = [];
       for (;;) {
-        const next = await turns.next(calls);
-        signal.throwIfAborted();
+        const next = await this.#session.orOver(turns.next(calls));
         if (next.done === true) return;
         calls = await this.#turn(next.value);
       }
     } finally {
       // a generator that hangs on something of its own must not hold up the report
-      void turns.return().catch(() => undefined);
+      turns.return().catch(() => undefined);
     }
   }
 

@@ -5,6 +5,7 @@ import { EventLog } from "./event-log.ts";
 import { ApiFailure } from "./failure.ts";
 import type { CallRecord, CallResult } from "./report.ts";
 import type { ToolCall } from "./script.ts";
+import { StatusBoard } from "./session-status.ts";
 import type { Behaviour } from "./simulator.ts";
 import type { ContentBlock, EventParams, JsonObject, SessionEvent, SessionStatus, StopReason } from "./wire.ts";
 
@@ -34,12 +35,8 @@ export class Session {
   readonly #ended = new AbortController();
   readonly #calls = new Map<string, Call>();
   readonly #open = new Set<Call>();
-  readonly #threads = new Map<string | null, Thread>();
+  readonly #board: StatusBoard;
   readonly #waitingMessages: string[] = [];
-  #status: SessionStatus = "idle";
-  #runningSinceMs: number | null = null;
-  #activeMs = 0;
-  #tokens = { input: 0, output: 0 };
   #turnOpen = false;
   #turn = -1;
   #settledUnsaid = false;
@@ -50,11 +47,11 @@ export class Session {
     this.#context = context;
     this.createdAtMs = context.clock.now();
     this.log = new EventLog(context.clock);
-    this.#threads.set(null, { id: mintId("sthr"), label: null, agentName, state: "idle" });
+    this.#board = new StatusBoard(agentName, this.log, context.clock);
   }
 
   get status(): SessionStatus {
-    return this.#status;
+    return this.#board.status;
   }
 
   /** Aborts with the session; the reason is a `SessionOver`. */
@@ -72,12 +69,11 @@ export class Session {
   }
 
   get activeSeconds(): number {
-    const sinceMs = this.#runningSinceMs === null ? 0 : this.#context.clock.now() - this.#runningSinceMs;
-    return (this.#activeMs + sinceMs) / 1000;
+    return this.#board.activeSeconds;
   }
 
   get usage(): { readonly input_tokens: number; readonly output_tokens: number } {
-    return { input_tokens: this.#tokens.input, output_tokens: this.#tokens.output };
+    return this.#board.usage;
   }
 
   records(): readonly CallRecord[] {
@@ -96,7 +92,7 @@ export class Session {
    * @throws {ApiFailure} 400, and nothing was applied
    */
   accept(events: readonly EventParams[]): readonly SessionEvent[] {
-    if (this.#status === "terminated") throw new ApiFailure(400, `Session ${this.id} is terminated and accepts no events.`);
+    if (this.status === "terminated") throw new ApiFailure(400, `Session ${this.id} is terminated and accepts no events.`);
     const answered = new Set<string>();
     for (const event of events) this.#check(event, answered);
     const stored = events.map((event) => this.#apply(event));
@@ -125,7 +121,7 @@ export class Session {
       }
       answered.add(key);
     } else if (event.type === "user.interrupt" && typeof event["session_thread_id"] === "string") {
-      this.#threadById(event["session_thread_id"]);
+      this.#board.threadById(event["session_thread_id"]);
     }
   }
 
@@ -160,7 +156,7 @@ export class Session {
       if (this.signal.aborted) return;
       this.log.process(stored.id);
       const threadId = event["session_thread_id"];
-      this.#applyInterrupt(typeof threadId === "string" ? this.#threadById(threadId) : null);
+      this.#applyInterrupt(typeof threadId === "string" ? this.#board.threadById(threadId) : null);
     };
     if (this.#context.behaviour.interruptLagMs > 0) this.#later(this.#context.behaviour.interruptLagMs, apply);
     else apply();
@@ -193,9 +189,9 @@ export class Session {
   }
 
   #afterAllow(): void {
-    if (this.#status !== "idle") return;
+    if (this.status !== "idle") return;
     if (this.#context.behaviour.afterAllow === "requires_action") return this.#idleOnOpenCalls();
-    if ([...this.#open].every((call) => call.gate === "open")) this.#toRunning();
+    if ([...this.#open].every((call) => call.gate === "open")) this.#board.toRunning();
   }
 
   #result(event: EventParams): SessionEvent {
@@ -224,7 +220,7 @@ export class Session {
     this.#onMessage = null;
     this.#turnOpen = true;
     this.applyMessages();
-    this.#toRunning();
+    this.#board.toRunning();
   }
 
   /** Apply the messages that came while the turn was open. */
@@ -234,7 +230,7 @@ export class Session {
       const content = (event["content"] ?? []) as readonly ContentBlock[];
       const { text } = toResult(content, false);
       this.messages.push(text);
-      this.#tokens.input += tokensIn(text);
+      this.#board.countInput(text);
     }
   }
 
@@ -251,13 +247,12 @@ export class Session {
     if (say.message !== null) this.log.append({ type: "agent.message", content: textBlocks(say.message) });
     for (const event of say.events) this.log.append(event);
     const calls = say.calls.map((spec) => this.#emitCall(spec));
-    const output = tokensIn(`${say.message ?? ""}${JSON.stringify(say.calls.map((call) => call.input ?? {}))}`);
-    this.#tokens.output += output;
+    const output = this.#board.countOutput(`${say.message ?? ""}${JSON.stringify(say.calls.map((call) => call.input ?? {}))}`);
     this.log.append({
       type: "span.model_request_end",
       model_request_start_id: start.id,
       is_error: false,
-      model_usage: { input_tokens: this.#tokens.input, output_tokens: output, cache_creation_input_tokens: 0, cache_read_input_tokens: 0 },
+      model_usage: { input_tokens: this.usage.input_tokens, output_tokens: output, cache_creation_input_tokens: 0, cache_read_input_tokens: 0 },
     });
     for (const call of calls) {
       if (permissionOf(call.spec) === "deny") this.#settleByServer(call, "denied", toResult(textBlocks("This tool use was denied by policy."), true));
@@ -269,7 +264,7 @@ export class Session {
 
   /** Idle on what is still open, if anything is. */
   idleOnOpenCalls(): void {
-    if (this.#open.size > 0 && this.#status === "running") this.#idleOnOpenCalls();
+    if (this.#open.size > 0 && this.status === "running") this.#idleOnOpenCalls();
   }
 
   get openCalls(): number {
@@ -284,12 +279,21 @@ export class Session {
 
   endTurn(reason: StopReason, details: JsonObject | null = null): void {
     this.#turnOpen = false;
-    this.#toIdle(reason, details);
+    this.#board.toIdle(reason, details);
   }
 
   /** Run `action` after `delayMs` on the clock, unless the session is over by then. */
   later(delayMs: number, action: () => void): void {
     this.#later(delayMs, action);
+  }
+
+  /** What `pending` resolves to, unless the session is over first. @throws {SessionOver} */
+  async orOver<Value>(pending: Promise<Value>): Promise<Value> {
+    this.signal.throwIfAborted();
+    const { promise, reject } = Promise.withResolvers<never>();
+    const over = (): void => reject(this.signal.reason);
+    this.signal.addEventListener("abort", over, { once: true });
+    return Promise.race([pending, promise]).finally(() => this.signal.removeEventListener("abort", over));
   }
 
   /** @throws {SessionOver} */
@@ -298,31 +302,22 @@ export class Session {
   }
 
   thread(label: string | null): Thread {
-    const known = this.#threads.get(label);
-    if (known !== undefined) return known;
-    const thread: Thread = { id: mintId("sthr"), label, agentName: label ?? "", state: "running" };
-    this.#threads.set(label, thread);
-    const named = { session_thread_id: thread.id, agent_name: thread.agentName };
-    this.log.append({ type: "session.thread_created", ...named, workflow_run_id: null });
-    this.log.append({ type: "session.thread_status_running", ...named });
-    return thread;
+    return this.#board.thread(label);
   }
 
   // Endings.
 
   terminateThread(thread: Thread): void {
     if (thread.state === "terminated") return;
-    thread.state = "terminated";
-    this.log.append({ type: "session.thread_status_terminated", session_thread_id: thread.id, agent_name: thread.agentName });
+    this.#board.terminateThread(thread);
     for (const call of this.#open) if (call.thread === thread) this.#settle(call, "dropped", null);
     this.#afterSettling();
   }
 
   /** Idempotent. @param type the event that tells it */
   end(type: "session.status_terminated" | "session.deleted", live: boolean): void {
-    if (this.#status === "terminated" && type === "session.status_terminated") return;
-    this.#leaveRunning();
-    this.#status = "terminated";
+    if (this.status === "terminated" && type === "session.status_terminated") return;
+    this.#board.toTerminated();
     this.#turnOpen = false;
     for (const call of this.#open) this.#settle(call, "dropped", null);
     this.log.append({ type }, { live });
@@ -337,7 +332,7 @@ export class Session {
 
   /** @param key a label or an id @throws {ApiFailure} 404 */
   findThread(key: string): Thread {
-    return this.#threads.get(key) ?? this.#threadById(key);
+    return this.#board.findThread(key);
   }
 
   // Calls.
@@ -404,7 +399,7 @@ export class Session {
     call.settledAtMs = this.#context.clock.now();
     this.#open.delete(call);
     this.#settledUnsaid = true;
-    this.#tokens.input += tokensIn(result?.text ?? "");
+    this.#board.countInput(result?.text ?? "");
   }
 
   /** Show in the status what was settled since the status was shown last. */
@@ -412,55 +407,18 @@ export class Session {
     if (!this.#settledUnsaid) return;
     this.#settledUnsaid = false;
     if (this.#open.size > 0) {
-      if (this.#status === "idle") this.#idleOnOpenCalls();
+      if (this.status === "idle") this.#idleOnOpenCalls();
       return;
     }
-    if (this.#turnOpen) this.#toRunning();
+    if (this.#turnOpen) this.#board.toRunning();
     this.#onSettled?.();
   }
 
-  // Status.
-
-  #toRunning(): void {
-    if (this.#status !== "idle") return;
-    this.#status = "running";
-    this.#runningSinceMs = this.#context.clock.now();
-    this.log.append({ type: "session.status_running" });
-    for (const thread of this.#threads.values()) {
-      if (thread.state !== "idle") continue;
-      thread.state = "running";
-      this.log.append({ type: "session.thread_status_running", session_thread_id: thread.id, agent_name: thread.agentName });
-    }
-  }
-
   #idleOnOpenCalls(): void {
-    this.#toIdle({ type: "requires_action", event_ids: [...this.#open].map((call) => call.id) }, null);
-  }
-
-  #toIdle(reason: StopReason, details: JsonObject | null): void {
-    this.#leaveRunning();
-    this.#status = "idle";
-    const stop = { stop_reason: reason, stop_details: details };
-    for (const thread of this.#threads.values()) {
-      if (thread.state !== "running") continue;
-      thread.state = "idle";
-      this.log.append({ type: "session.thread_status_idle", session_thread_id: thread.id, agent_name: thread.agentName, ...stop });
-    }
-    this.log.append({ type: "session.usage", usage: { ...this.usage, active_seconds: this.activeSeconds } });
-    this.log.append({ type: "session.status_idle", ...stop });
-  }
-
-  #leaveRunning(): void {
-    this.#activeMs = this.activeSeconds * 1000;
-    this.#runningSinceMs = null;
+    this.#board.toIdle({ type: "requires_action", event_ids: [...this.#open].map((call) => call.id) }, null);
   }
 
   // Waiting.
-
-  #threadById(id: string): Thread {
-    for (const thread of this.#threads.values()) if (thread.id === id) return thread;
-    throw new ApiFailure(404, `Thread ${id} not found.`);
-  }
 
   #later(delayMs: number, action: () => void): void {
     const stop = (): void => timer.cancel();
@@ -473,11 +431,9 @@ export class Session {
 
   async #wait(start: (resolve: () => void) => void): Promise<void> {
     this.signal.throwIfAborted();
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const over = (): void => reject(this.signal.reason);
-    this.signal.addEventListener("abort", over, { once: true });
+    const { promise, resolve } = Promise.withResolvers<void>();
     start(resolve);
-    await promise.finally(() => this.signal.removeEventListener("abort", over));
+    await this.orOver(promise);
   }
 }
 
@@ -497,9 +453,4 @@ function onThread(call: Call): { readonly session_thread_id?: string } {
 
 function alreadyAnswered(callId: string): ApiFailure {
   return new ApiFailure(400, `Tool use ${callId} is already settled.`);
-}
-
-/** A rule of thumb, so that usage grows as a real one does. */
-function tokensIn(text: string): number {
-  return Math.ceil(text.length / 4);
 }

@@ -91,6 +91,21 @@ test("79: a termination is told on the stream, a deletion too, and then the stre
   expect(setup.simulator.session(session.id)).toBeUndefined();
 });
 
+test("79: a brain that waits for something of its own does not hold up the end of its session", async () => {
+  await using setup = await bench();
+  const signals: AbortSignal[] = [];
+  const brain: Brain = async function* ({ signal }) {
+    signals.push(signal);
+    yield { message: "waiting" };
+    await new Promise(() => undefined);
+  };
+  const session = setup.simulator.createSession({ brain });
+  await session.waitForEvent((event) => event.type === "span.model_request_end");
+  session.terminate();
+  expect(await session.finished).toMatchObject({ status: "terminated" });
+  expect(signals[0]?.aborted).toBe(true);
+});
+
 test("80: a termination can stand in history only", async () => {
   await using setup = await bench();
   const session = setup.simulator.createSession({ prompt: null });

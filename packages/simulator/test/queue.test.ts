@@ -46,6 +46,19 @@ test("18: block_ms holds a poll until its time or an item; 0 and 1000 are refuse
   await arrived(9);
 });
 
+test("18: a poll whose client left takes nothing", async () => {
+  await using setup = await bench();
+  const leaving = new AbortController();
+  const left = setup.worker.get(`${setup.work}/poll?block_ms=999`, { signal: leaving.signal }).catch(() => "left");
+  while (setup.simulator.requests.length < 1) await new Promise((resolve) => setImmediate(resolve));
+  await setup.worker.get(`${setup.work}/stats`);
+  leaving.abort();
+  expect(await left).toBe("left");
+  await setup.simulator.waitForRequest((request) => request.endpoint === "work.poll");
+  const session = setup.simulator.createSession({ prompt: null });
+  expect((await setup.worker.get(`${setup.work}/poll`)).body.data.id).toBe(session.id);
+});
+
 test("19: only the poll response carries a secret", async () => {
   await using setup = await bench();
   setup.simulator.createSession({ prompt: null });

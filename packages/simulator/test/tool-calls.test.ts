@@ -63,6 +63,13 @@ test("62: an ask takes no result before its confirmation; allow releases it, den
   expect((await on.session.finished).status).toBe("completed");
 });
 
+test("62: two verdicts on one call in one request are refused together", async () => {
+  await using on = await open({ turns: [{ calls: [{ name: "bash", permission: "ask" }] }] });
+  const verdict = { type: "user.tool_confirmation", tool_use_id: on.id(0), result: "allow" };
+  expect((await on.send(verdict, { ...verdict, result: "deny" })).status).toBe(400);
+  expect((await on.send(verdict)).status).toBe(200);
+});
+
 test("62: with the other positions a result before the confirmation is accepted, and an allow idles anew", async () => {
   const script: Script = { turns: [{ calls: [{ name: "bash", permission: "ask" }] }] };
   await using early = await open(script, { behaviour: { resultBeforeConfirmation: "accept" } });
@@ -268,6 +275,11 @@ test("75: calls of the service and its results flow past", async () => {
     "agent.mcp_tool_result",
   ]);
   expect(idles(session)).toEqual([{ type: "end_turn" }]);
+});
+
+test("75: a call of the service takes no result of a client", async () => {
+  await using on = await open({ turns: [{ calls: [{ name: "query", kind: "mcp", answer: { by: "server", text: "rows", afterMs: 3_600_000 } }] }] });
+  expect((await on.answer(0)).body.error.message).toBe(`Tool use ${on.id(0)} is run by the service and takes no result.`);
 });
 
 test("76: a thread that terminates drops its calls, and a late result is refused", async () => {
