@@ -66,7 +66,7 @@ export class ExecResult {
   /** Such as `SIGKILL`, or `null`. */
   readonly signal: string | null;
   /** Present and `false` where the provider cannot tell a signal from `exit 128+n`. */
-  readonly signalExact?: false;
+  declare readonly signalExact?: false;
   readonly timedOut: boolean;
   readonly droppedBytes: { readonly stdout: number; readonly stderr: number };
   /** True when this is the stored result of a call that ran before. */

@@ -182,19 +182,17 @@ export function resolveBounds(field: string, { min, max }: Bounds, capability: f
 
 function roundUp(value: number, { values, step }: ResourceCapability): number | undefined {
   if (values !== undefined) return values.find((each) => each >= value);
-  return step === undefined ? value : multiple(Math.ceil(value / step), step, (product) => product >= value, 1);
+  if (step === undefined) return value;
+  // the division rounds too, so the count is sought around it
+  const near = Math.ceil(value / step);
+  return [near - 1, near, near + 1].map((count) => count * step).find((each) => each >= value);
 }
 
 function roundDown(value: number, { values, step }: ResourceCapability): number | undefined {
   if (values !== undefined) return values.findLast((each) => each <= value);
   if (step === undefined || value === Infinity) return value;
-  const result = multiple(Math.floor(value / step), step, (product) => product <= value, -1);
-  return result > 0 ? result : undefined;
-}
-
-/** `count * step`, moved by one step where the rounding of fractions put it on the wrong side. */
-function multiple(count: number, step: number, holds: (product: number) => boolean, direction: 1 | -1): number {
-  return holds(count * step) ? count * step : (count + direction) * step;
+  const near = Math.floor(value / step);
+  return [near + 1, near, near - 1].map((count) => count * step).find((each) => each <= value && each > 0);
 }
 
 function scale({ min, max }: Bounds, factor: number): Bounds {

@@ -97,8 +97,16 @@ export const behaviours: Behaviours = {
   "exec: a stdin source that fails ends the program with its own error": async () => {
     await using sandbox = await make();
     const failure = new Error("source");
-    const source = new ReadableStream<Uint8Array>({ pull: () => Promise.reject(failure) });
-    equal((await thrown(sandbox.exec(["cat"], { stdin: source }))) === failure, true);
+    const source = (): ReadableStream<Uint8Array> => new ReadableStream<Uint8Array>({ pull: () => Promise.reject(failure) });
+    equal((await thrown(sandbox.exec(["cat"], { stdin: source() }))) === failure, true);
+    const killed = Promise.withResolvers<unknown>();
+    const heedless = async ({ signal }: { readonly signal: AbortSignal }): Promise<number> => {
+      signal.addEventListener("abort", () => killed.resolve(signal.reason));
+      return await never<number>();
+    };
+    await using other = await make({ programs: { heedless } });
+    equal((await thrown(other.exec(["heedless"], { stdin: source() }))) === failure, true);
+    equal(await killed.promise, "SIGKILL");
   },
   "exec: output beyond the limit is counted, the head or the tail stays, also over a driver that does not limit": async () => {
     const programs = { flood: async ({ out, err }: Output) => (out("0123456789"), err("abc"), 0) };
@@ -397,12 +405,17 @@ export const behaviours: Behaviours = {
     equal([most, written], [65_536, 67_108_864]);
   },
   "files: an abort reaches a stream that is being read, even of a driver that ignores it": async () => {
-    const read = async (): Promise<{ sizeBytes: number; content: ReadableStream<Uint8Array> }> => ({ sizeBytes: 1, content: new ReadableStream() });
+    const cancelled = Promise.withResolvers<unknown>();
+    const read = async (): Promise<{ sizeBytes: number; content: ReadableStream<Uint8Array> }> => ({
+      sizeBytes: 1,
+      content: new ReadableStream({ cancel: cancelled.resolve }),
+    });
     await using sandbox = await make({ driver: ({ files }) => ({ files: Object.assign(Object.create(files), { read }) as typeof files }) });
     const controller = new AbortController();
     const reading = text(await sandbox.files.readStream("x", { signal: controller.signal }));
     controller.abort(new Error("enough"));
     equal(((await thrown(reading)) as Error).message, "enough");
+    equal(((await cancelled.promise) as Error).message, "enough");
   },
   "upload and download: a tree comes back as it went, modes and links kept": async () => {
     await using sandbox = await make();
@@ -431,6 +444,8 @@ export const behaviours: Behaviours = {
       await refused(sandbox.files.upload([tree(path, "")], "to"), "invalid_argument", /^.invalid/u);
     const through: TreeEntry[] = [{ type: "symlink", path: "l", target: "/etc" }, tree("l/x", "")];
     await refused(sandbox.files.upload(through, "to"), "invalid_argument", 'entry "l/x" lies below a link of this upload');
+    const over: TreeEntry[] = [{ type: "symlink", path: "m", target: "/etc/m" }, tree("m", "")];
+    await refused(sandbox.files.upload(over, "to"), "invalid_argument", 'entry "m" is a link of this upload already');
     await refused(sandbox.files.upload([tree("l/y", "")], "to"), "permission_denied", /outside_roots/u);
     equal(await sandbox.files.exists("/etc/y"), false);
   },
@@ -473,7 +488,9 @@ export const behaviours: Behaviours = {
   "text: grep by ripgrep, else by grep, else unsupported; a pattern it refuses is told": async () => {
     const found = async ({ out }: Output): Promise<number> => (out("/workspace/f:1:hit\n"), 0);
     const bad = async ({ err }: Output): Promise<number> => (err("regex parse error"), 2);
+    const missing = async (): Promise<number> => 127;
     for (const [programs, engine] of [
+      [{ rg: missing, grep: found }, "builtin"],
       [{ rg: found }, "ripgrep"],
       [{ grep: found }, "builtin"],
     ] as const) {

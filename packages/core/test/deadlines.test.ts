@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { DriverCalls } from "../src/driver-calls.ts";
 import { Sandbox, type SandboxProcess } from "../src/index.ts";
+import { spawn } from "../src/process.ts";
 import { fakeProvider } from "./fake-provider.ts";
 
 beforeEach(() => void vi.useFakeTimers());
@@ -60,6 +62,25 @@ test.each([
     message: expect.stringContaining(`fake ${name} took longer than 120000 ms`) as unknown,
   });
   expect(vi.getTimerCount()).toBe(0);
+});
+
+test("a program that ended no longer waits for the loss of its sandbox", async () => {
+  const provider = fakeProvider();
+  const spec = { workdir: "/workspace" };
+  const driver = await provider.create(
+    { id: "a", spec, ownership: { by: "session", session: "s" }, proof: "" },
+    { signal: new AbortController().signal },
+  );
+  const calls = new DriverCalls(provider.name, driver);
+  const watching = new Set<unknown>();
+  calls.onLost = (listener) => {
+    watching.add(listener);
+    return () => void watching.delete(listener);
+  };
+  const running = await spawn(calls, ["sleep"], {});
+  expect(watching.size).toBe(1);
+  await running[Symbol.asyncDispose]();
+  expect(watching.size).toBe(0);
 });
 
 test("no timer and no listener stays when calls end well", async () => {

@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import * as fc from "fast-check";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import type { ResourceCapability } from "../src/capabilities.ts";
 import { globMatcher, Sandbox, settleOrDiscard, type TreeEntry } from "../src/index.ts";
 import { OutputCollector } from "../src/output.ts";
@@ -31,6 +31,16 @@ test("a value is returned or discarded, never both and never neither, however cl
   );
 });
 
+test("no listener stays on the signal", async () => {
+  for (const pending of [Promise.resolve(1), Promise.reject(new Error("no"))]) {
+    const { signal } = new AbortController();
+    const [added, removed] = [vi.spyOn(signal, "addEventListener"), vi.spyOn(signal, "removeEventListener")];
+    await settleOrDiscard(pending, signal, fail, fail).catch(() => undefined);
+    expect(removed.mock.calls.map(([type, listener]) => [type, listener])).toEqual(added.mock.calls.map(([type, listener]) => [type, listener]));
+    expect(added).toHaveBeenCalledOnce();
+  }
+});
+
 test("collected output is the head or tail of what was written, and the rest is counted, however it was cut into chunks", () => {
   fc.assert(
     fc.property(fc.array(fc.uint8Array({ maxLength: 20 })), fc.nat({ max: 60 }), fc.constantFrom("head", "tail"), (chunks, maxBytes, keep) => {
@@ -56,8 +66,13 @@ const resolved = (bounds: { min?: number; max?: number }, capability: ResourceCa
     return undefined;
   }
 };
+const amount = fc.oneof(
+  fc.double({ min: 0.01, max: 40, noNaN: true }),
+  fc.integer({ min: 1, max: 400 }).map((tenths) => tenths * 0.1),
+  fc.integer({ min: 1, max: 400 }).map((tenths) => tenths / 10),
+);
 const asked = fc
-  .record({ min: fc.double({ min: 0.01, max: 40, noNaN: true }), max: fc.double({ min: 0.01, max: 40, noNaN: true }) }, { requiredKeys: [] })
+  .record({ min: amount, max: amount }, { requiredKeys: [] })
   .filter(({ min, max }) => (min !== undefined || max !== undefined) && (min ?? 0) <= (max ?? Infinity));
 const had = fc.oneof(
   fc.record({
