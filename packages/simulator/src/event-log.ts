@@ -1,6 +1,6 @@
 import type { Clock } from "./clock.ts";
 import { mintId } from "./credentials.ts";
-import { timestamp, type EventParams, type SessionEvent } from "./wire.ts";
+import { timestampOfMicros, toMicros, type EventParams, type SessionEvent } from "./wire.ts";
 
 /** Sees events as they are appended or stamped, in order, on the same tick. */
 export type EventListener = (event: SessionEvent) => void;
@@ -80,8 +80,8 @@ export class EventLog {
 
   /** Strictly increasing, so that "at or before the interrupt" is decided for every pair of events. */
   #stamp(): string {
-    this.#lastMicros = Math.max(this.#lastMicros + 1, Math.floor(this.#clock.now() * 1000));
-    return timestamp(this.#lastMicros / 1000);
+    this.#lastMicros = Math.max(this.#lastMicros + 1, toMicros(this.#clock.now()));
+    return timestampOfMicros(this.#lastMicros);
   }
 
   #notify(event: SessionEvent): void {

@@ -2,7 +2,7 @@ import type { Clock, Timer } from "./clock.ts";
 import { mintId } from "./credentials.ts";
 import { ApiFailure } from "./failure.ts";
 import type { Behaviour } from "./simulator.ts";
-import { timestamp, type WireHeartbeat, type WireStats, type WorkData } from "./wire.ts";
+import { timestamp, timestampOfMicros, toMicros, type WireHeartbeat, type WireStats, type WorkData } from "./wire.ts";
 import type { WorkItem } from "./work-item.ts";
 
 const workersPollingWindowMs = 30_000;
@@ -224,9 +224,9 @@ export class WorkQueue {
 
 /** A stamp of now that differs from the one before in its bytes, however quick the beats. */
 function differentFrom(previous: string | null, nowMs: number): string {
-  let stamp = timestamp(nowMs);
-  for (let extraMicros = 1; stamp === previous; extraMicros++) stamp = timestamp(nowMs + extraMicros / 1000);
-  return stamp;
+  const micros = toMicros(nowMs);
+  const stamp = timestampOfMicros(micros);
+  return stamp === previous ? timestampOfMicros(micros + 1) : stamp;
 }
 
 function preconditionFailed(item: WorkItem, expected: string): ApiFailure {

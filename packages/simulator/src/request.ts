@@ -23,15 +23,16 @@ export const ok = (body: unknown): Reply => ({ status: 200, body });
 
 const maxBodyBytes = 32 * 1024 * 1024;
 
-/** @throws {ApiFailure} 413, with the rest of the body left unread */
+/** @throws {ApiFailure} 413, once the rest was read and thrown away: a client that still sends would not see the answer */
 export async function readBody(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     bytes += chunk.length;
-    if (bytes > maxBodyBytes) throw new ApiFailure(413, `The request body is larger than ${maxBodyBytes} bytes.`);
-    chunks.push(chunk);
+    if (bytes > maxBodyBytes) chunks.length = 0;
+    else chunks.push(chunk);
   }
+  if (bytes > maxBodyBytes) throw new ApiFailure(413, `The request body is larger than ${maxBodyBytes} bytes.`);
   return Buffer.concat(chunks);
 }
 

@@ -128,8 +128,6 @@ class Exchange {
 
   #refuse(failure: ApiFailure): void {
     this.#setHeaders();
-    // what was not read of a body that is too large must not be taken for the next request
-    if (failure.status === 413) this.#response.setHeader("connection", "close");
     this.#send(failure.status, errorEnvelope(failure, this.#entry.id));
   }
 

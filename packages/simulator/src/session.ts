@@ -153,7 +153,6 @@ export class Session {
     const stored = this.log.append(event, { queued: true });
     this.#context.wake();
     const apply = (): void => {
-      if (this.signal.aborted) return;
       this.log.process(stored.id);
       const threadId = event["session_thread_id"];
       this.#applyInterrupt(typeof threadId === "string" ? this.#board.threadById(threadId) : null);

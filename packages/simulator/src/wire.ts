@@ -65,9 +65,18 @@ export interface WireStats {
 
 /** RFC 3339 with microseconds. */
 export function timestamp(epochMs: number): string {
-  const wholeMs = Math.floor(epochMs);
-  const micros = Math.floor((epochMs - wholeMs) * 1000);
-  return `${new Date(wholeMs).toISOString().slice(0, -1)}${String(micros).padStart(3, "0")}Z`;
+  return timestampOfMicros(toMicros(epochMs));
+}
+
+/** Whole microseconds: a fraction of milliseconds would not survive arithmetic at today's epoch. */
+export function toMicros(epochMs: number): number {
+  return Math.floor(epochMs * 1000);
+}
+
+/** @param epochMicros whole microseconds since the epoch */
+export function timestampOfMicros(epochMicros: number): string {
+  const wholeMs = Math.floor(epochMicros / 1000);
+  return `${new Date(wholeMs).toISOString().slice(0, -1)}${String(epochMicros - wholeMs * 1000).padStart(3, "0")}Z`;
 }
 
 export const betaHeader = "managed-agents-2026-04-01";

@@ -60,6 +60,23 @@ test("43: the item's token reads its session with agent, resources and metadata"
   expect((await setup.application.post("/v1/sessions", { agent: "agent_writer", environment_id: "env_none" })).status).toBe(404);
 });
 
+test("sessions are listed newest first, archived ones on request; an update merges metadata and deletes empty values", async () => {
+  await using setup = await bench();
+  const [first, second] = [setup.simulator.createSession({ metadata: { a: "1", b: "2" } }), setup.simulator.createSession({ prompt: null })];
+  await first.finished;
+  const ids = async (query: string): Promise<string[]> =>
+    (await setup.application.get(`/v1/sessions${query}`)).body.data.map((each: Json) => each.id);
+  expect([await ids(""), await ids("?order=asc")]).toEqual([
+    [second.id, first.id],
+    [first.id, second.id],
+  ]);
+  const updated = await setup.application.post(`/v1/sessions/${first.id}`, { title: "new", metadata: { a: "", c: "3" } });
+  expect(updated.body).toMatchObject({ title: "new", metadata: { b: "2", c: "3" } });
+  expect(updated.body.metadata).not.toHaveProperty("a");
+  first.archive();
+  expect([await ids(""), await ids("?include_archived=true")]).toEqual([[second.id], [second.id, first.id]]);
+});
+
 test("45: a dormant session that gets a message, or a stranded one that gets an interrupt, queues one more item", async () => {
   await using setup = await bench();
   const session = setup.simulator.createSession({
@@ -75,6 +92,9 @@ test("45: a dormant session that gets a message, or a stranded one that gets an 
   await stop();
   session.interrupt();
   expect(session.work.map((item) => item.state)).toEqual(["stopped", "stopped", "queued"]);
+  await setup.application.post(`${setup.work}/${session.work.at(-1)?.id}/stop`, {});
+  session.sendMessage("while it is stopping");
+  expect(session.work.map((item) => item.state)).toEqual(["stopped", "stopped", "stopping", "queued"]);
 });
 
 test("79: a termination is told on the stream, a deletion too, and then the stream ends", async () => {
@@ -152,7 +172,9 @@ test("83: after its item was stopped a message queues a new one, and answered ca
   await session.finished;
   await setup.worker.post(`${setup.work}/${session.work[0]?.id}/stop`, { force: true });
   session.sendMessage("more");
-  await session.waitForEvent((event) => event.type === "user.message" && event["content"] !== undefined && event.processed_at !== null);
+  const applied = (): Json => session.events.findLast((event) => event.type === "user.message");
+  while (applied().processed_at === null || session.status !== "idle") await new Promise((resolve) => setImmediate(resolve));
+  expect(session.events.at(-1)).toMatchObject({ type: "session.status_idle", stop_reason: { type: "end_turn" } });
   expect(session.work.map((item) => item.state)).toEqual(["stopped", "queued"]);
   expect(session.report().calls.map((call) => call.outcome)).toEqual(["result"]);
 });

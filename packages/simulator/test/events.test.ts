@@ -42,6 +42,16 @@ test("47: ids are unique and the same in history and stream; order, types and ti
     expect((await list(on.setup, on.session.id, wrong)).error.type).toBe("invalid_request_error");
 });
 
+test("47: times increase strictly, even when the clock stands still", async () => {
+  await using on = await streaming({ clock: new VirtualClock() });
+  for (let number = 1; number <= 3; number++) on.session.emit(custom(number));
+  expect(on.session.events.map((event) => event.processed_at)).toEqual([
+    "2026-01-01T00:00:00.000000Z",
+    "2026-01-01T00:00:00.000001Z",
+    "2026-01-01T00:00:00.000002Z",
+  ]);
+});
+
 test("48: pages are cut at the limit in both directions, so that a result can lie on a later page than its call", async () => {
   await using on = await streaming();
   for (let number = 1; number <= 5; number++) on.session.emit(custom(number));

@@ -152,9 +152,9 @@ test("24: ack needs no body, sets acknowledged_at and the state starting", async
   const clock = new VirtualClock();
   await using setup = await bench({ clock });
   setup.simulator.createSession({ prompt: null });
-  const { id } = (await setup.worker.get(`${setup.work}/poll`)).body;
+  const { id, secret } = (await setup.worker.get(`${setup.work}/poll`)).body;
   await clock.advance(1_000);
-  expect((await setup.worker.post(`${setup.work}/${id}/ack`)).body).toMatchObject({
+  expect((await setup.client(tokenOf(secret)).post(`${setup.work}/${id}/ack`)).body).toMatchObject({
     state: "starting",
     acknowledged_at: "2026-01-01T00:00:01.000000Z",
     started_at: null,
@@ -205,6 +205,8 @@ test("28: a metadata update merges, deletes on null and touches nothing else", a
   const after = (await setup.application.post(path, { metadata: { a: null, c: "3" } })).body;
   expect(after).toEqual({ ...before, metadata: { b: "2", c: "3" } });
   expect((await setup.application.post(path, { metadata: { c: "x".repeat(513) } })).body.error.details).toEqual({ error_code: "invalid_metadata" });
+  const many = Object.fromEntries(Array.from({ length: 15 }, (_, index) => [`key${index}`, "x"]));
+  expect((await setup.application.post(path, { metadata: many })).status).toBe(400);
   expect((await setup.application.post(path, { state: "stopped" })).status).toBe(400);
 });
 

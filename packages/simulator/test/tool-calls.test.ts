@@ -125,6 +125,20 @@ test("64: several results of one request settle together", async () => {
   expect(on.session.events).toHaveLength(before);
 });
 
+test("64: a message while calls are open waits for the next model request and changes no status", async () => {
+  await using on = await open({ turns: [{ calls: [{ name: "bash", permission: "deny" }, { name: "bash" }] }, { message: "on it" }] });
+  const message = on.session.sendMessage("and also");
+  expect(idles(on.session)).toHaveLength(1);
+  expect(on.session.events.find((event) => event.id === message.id)?.processed_at).toBeNull();
+  const applied = await on.setup.application.get(`/v1/sessions/${on.session.id}/events?types[]=user.message&created_at[gt]=1970-01-01T00:00:00Z`);
+  expect(applied.body.data.map((event: Json) => event.content[0].text)).toEqual(["Begin."]);
+  await on.answer(1);
+  await on.session.finished;
+  const seen = types(on.session);
+  expect(on.session.events.find((event) => event.id === message.id)?.processed_at).not.toBeNull();
+  expect(seen.filter((type) => type === "session.status_idle")).toHaveLength(2);
+});
+
 test("65: a worker can answer between the calls and the idle", async () => {
   const clock = new VirtualClock();
   await using setup = await bench({ clock });
@@ -206,6 +220,7 @@ test("69: what no client may send is refused", async () => {
   expect((await on.send()).status).toBe(400);
   const system = { type: "system.message", content: text("note") };
   expect((await on.send(system)).status).toBe(400);
+  expect((await on.send(system, { type: "user.message", content: text("hi") })).status).toBe(400);
   expect((await on.send({ type: "user.message", content: text("hi") }, system)).status).toBe(200);
 });
 
@@ -314,6 +329,17 @@ test("77: an interrupt closes the open calls with the documented text, idles wit
   expect(invalidated.map((event) => event.id)).toEqual(calls.map((call) => call.id));
 });
 
+test("77: after an interrupt the next turn waits for a message", async () => {
+  await using on = await open({ turns: [{ calls: [{ name: "bash" }] }, { message: "next" }] });
+  on.session.interrupt();
+  expect([on.session.status, types(on.session).at(-1)]).toEqual(["idle", "session.status_idle"]);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(types(on.session)).not.toContain("agent.message");
+  on.session.sendMessage("go on");
+  await on.session.finished;
+  expect(types(on.session)).toContain("agent.message");
+});
+
 test("77: an interrupt for one thread closes that thread's calls only", async () => {
   await using on = await open({ turns: [{ calls: [{ name: "bash" }, { name: "bash", thread: "helper" }] }] });
   on.session.interrupt("helper");
@@ -329,6 +355,31 @@ test("77: an interrupt that lags is stored unapplied, and results are taken mean
   await clock.advance(500);
   expect(on.calls().map((call) => call.outcome)).toEqual(["result", "interrupted"]);
   expect(on.session.events.find((event) => event.type === "user.interrupt")?.processed_at).not.toBeNull();
+});
+
+test("77: a planned interrupt strikes its own turn only, and a planned verdict comes too late without harm", async () => {
+  const clock = new VirtualClock();
+  const script: Script = {
+    turns: [
+      { calls: [{ name: "a", permission: "ask", confirm: { result: "deny", afterMs: 500 } }], interrupt: { afterMs: 1_000 } },
+      { calls: [{ name: "b" }] },
+      { calls: [{ name: "c" }, { name: "d" }], interrupt: { afterSettled: 1, afterMs: 100 } },
+    ],
+  };
+  await using on = await open(script, { clock });
+  const answer = async (name: string): Promise<void> => {
+    const { id } = await on.session.waitForEvent((event) => event["name"] === name);
+    on.session.answer(id, "ok");
+  };
+  on.session.confirm(on.id(0), "allow");
+  await answer("a");
+  await on.session.waitForEvent((event) => event["name"] === "b");
+  await clock.advance(1_000);
+  expect(on.calls().map((call) => call.outcome)).toEqual(["result", "open"]);
+  await answer("b");
+  await answer("c");
+  await clock.advance(100);
+  expect((await on.session.finished).calls.map((call) => call.outcome)).toEqual(["result", "result", "result", "interrupted"]);
 });
 
 test("78: unknown events and unknown stop reasons pass unharmed", async () => {
