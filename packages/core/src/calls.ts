@@ -20,15 +20,15 @@ export interface CallInfo<T> {
 }
 
 /** The longest time that `setTimeout` holds, with room for a grace beyond it. */
-export const longestMs: number = 2_000_000_000;
+const longestMs = 2_000_000_000;
 
 /** A signal with a deadline that can be called off, unlike `AbortSignal.timeout`. */
-export interface Deadline extends Disposable {
+interface Deadline extends Disposable {
   readonly signal: AbortSignal;
 }
 
 /** Follow `limits.signal`, and abort with `deadline_exceeded` when the time is over. */
-export function deadline(name: string, effect: Effect, limits: Limits): Deadline {
+function deadline(name: string, effect: Effect, limits: Limits): Deadline {
   checkTimeout(limits.timeoutMs);
   const controller = new AbortController();
   const { signal, timeoutMs } = limits;

@@ -16,7 +16,7 @@ export interface KeyedLimits extends Limits {
 }
 
 /** A file call that names no time may take this long, in milliseconds. Streams take as long as they take. */
-export const callTimeoutMs = 120_000;
+const callTimeoutMs = 120_000;
 
 /** What `Sandbox`, its files and its shells share: one driver, its state, and the one way to call it. */
 export class DriverCalls {

@@ -48,7 +48,7 @@ export interface SpawnOptions extends CommandOptions {
 }
 
 export const execTimeoutMs = 120_000;
-export const execOutput: OutputLimit = { maxBytes: 1_048_576, keep: "head" };
+const execOutput: OutputLimit = { maxBytes: 1_048_576, keep: "head" };
 const startTimeoutMs = 120_000;
 const graceMs = 5_000;
 
@@ -183,7 +183,7 @@ export class RunningProcess implements AsyncDisposable {
 }
 
 /** The checked request of a command. */
-export function spawnRequest(calls: DriverCalls, command: string | readonly string[], options: SpawnOptions): SpawnRequest {
+function spawnRequest(calls: DriverCalls, command: string | readonly string[], options: SpawnOptions): SpawnRequest {
   const { capabilities, workdir } = calls.driver;
   const { exec } = capabilities;
   const argv = typeof command === "string" ? (["/bin/sh", "-c", command] as const) : command;

@@ -214,11 +214,7 @@ function resolveProcesses(max: number, { processes }: Capabilities, refuse: Refu
 }
 
 /** Times are rounded up, so that nothing ends earlier than asked. */
-export function resolveExpiry(
-  asked: NonNullable<SandboxSpec["expiry"]>,
-  { expiry }: Capabilities,
-  refuse: Refuse,
-): NonNullable<SandboxSpec["expiry"]> {
+function resolveExpiry(asked: NonNullable<SandboxSpec["expiry"]>, { expiry }: Capabilities, refuse: Refuse): NonNullable<SandboxSpec["expiry"]> {
   const round = (name: "lifetime" | "idle" | "orphaned", ms: number | undefined): number | undefined => {
     if (ms === undefined) return undefined;
     const capability: false | ExpiryCapability = expiry === false ? false : expiry[name];

@@ -10,6 +10,7 @@ import {
   listSandboxes,
   newSandboxId,
   ownershipProof,
+  requireCapabilities,
   settleOrDiscard,
 } from "../src/index.ts";
 import { type FakeOptions, fakeCapabilities, fakeProvider } from "./fake-provider.ts";
@@ -343,6 +344,7 @@ export const behaviours: Behaviours = {
       timeoutMs: 120_000,
     };
     equal(log, [request, "restart b"]);
+    await refused(sandbox.shell().run("\ud800"), "invalid_argument", "the command holds a lone surrogate, which UTF-8 cannot say");
     await refused(() => sandbox.shell("a b"), "invalid_argument", /shell name "a b"; give 1 to 128/u);
   },
   "files: bytes, ranges, text, streams, and any valid name": async () => {
@@ -380,6 +382,24 @@ export const behaviours: Behaviours = {
     await files.remove("d", { recursive: true });
     await files.remove("d", { missingOk: true });
     equal(await files.exists("d"), false);
+  },
+  "files: a listing that is left ends at the driver, and its signal fires": async () => {
+    const ended: unknown[] = [];
+    const list = async function* (_request: unknown, { signal }: { readonly signal: AbortSignal }): AsyncGenerator {
+      signal.addEventListener("abort", () => ended.push("aborted"));
+      try {
+        for (;;) yield { path: "x", type: "file" };
+      } finally {
+        ended.push("returned");
+      }
+    };
+    await using sandbox = await make({ driver: ({ files }) => ({ files: Object.assign(Object.create(files), { list }) as typeof files }) });
+    for await (const { path } of sandbox.files.list(".")) {
+      equal(path, "x");
+      break;
+    }
+    for (let tick = 0; tick < 50; tick++) await Promise.resolve();
+    equal(ended, ["aborted", "returned"]);
   },
   "files: roots go to the driver, which holds them against links": async () => {
     await using sandbox = await make();
@@ -480,6 +500,9 @@ export const behaviours: Behaviours = {
     equal(await files.edit("f", "e", "E"), { occurrences: 3, edited: false });
     equal(await files.edit("f", "e", "", { replaceAll: true }), { occurrences: 3, edited: true });
     equal(await files.edit("f", "zzz", "E"), { occurrences: 0, edited: false });
+    await files.write("g", "aaaaa");
+    equal(await files.edit("g", "aa", "b", { replaceAll: true }), { occurrences: 2, edited: true });
+    equal(await files.readText("g"), "bba");
     await refused(files.edit("f", "", "E"), "invalid_argument", "oldString is empty; give the text to replace");
     for (const path of ["s/a.ts", "s/t/b.ts", "s/c.js", "node_modules/x.ts", ".git/y.ts"]) await files.write(path, "");
     equal(await files.glob("**/*.ts"), { paths: ["/workspace/s/t/b.ts", "/workspace/s/a.ts"], cut: false });
@@ -535,6 +558,13 @@ export const behaviours: Behaviours = {
     equal(await thrown(settleOrDiscard(late.promise, AbortSignal.abort("no"), discard, reported.resolve)), "no");
     late.resolve("late");
     equal([((await reported.promise) as Error).message, fates], ["discard", ["late"]]);
+  },
+  "requireCapabilities names all that is missing, and what excludes each other": async () => {
+    const provider = fakeProvider({ capabilities: { excludes: [{ a: "cpu", b: "pause", because: "of the test" }] } });
+    requireCapabilities(provider, {}, ["cpu", "exec"]);
+    await refused(() => requireCapabilities(provider, {}, ["pause", "fork"]), "unsupported", "fake lacks fork for this spec");
+    await refused(() => requireCapabilities(provider, {}, ["shell", "fork"]), "unsupported", "fake lacks shell, fork for this spec");
+    await refused(() => requireCapabilities(provider, {}, ["pause", "cpu"]), "unsupported", "fake cannot combine cpu with pause: of the test");
   },
   "the spec's answer does not change what was asked": async () => {
     const spec = Object.freeze({ cpu: Object.freeze({ max: 0.6 }) });

@@ -14,7 +14,7 @@ import type {
 import { FakeFiles } from "./fake-files.ts";
 
 /** What a fake program is given; it returns its exit code, or the signal that ended it. */
-export interface FakeProgramCall {
+interface FakeProgramCall {
   readonly request: SpawnRequest;
   readonly stdin: ReadableStream<Uint8Array>;
   /** Aborts with the signal's name. */
@@ -24,7 +24,7 @@ export interface FakeProgramCall {
   readonly err: (text: string | Uint8Array) => void;
 }
 
-export type FakeProgram = (call: FakeProgramCall) => Promise<number | string>;
+type FakeProgram = (call: FakeProgramCall) => Promise<number | string>;
 
 export interface FakeOptions {
   readonly name?: string;
