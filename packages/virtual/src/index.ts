@@ -1,1 +1,2 @@
-export {};
+export type { VirtualOptions } from "./options.ts";
+export { virtual } from "./provider.ts";
