@@ -302,6 +302,67 @@ export const behaviours: Behaviours = {
     await sandbox.destroy();
     equal([sandbox.state, failures], ["destroyed", -1]);
   },
+  "every facet is reached with what was checked and rounded": async () => {
+    const log: unknown[] = [];
+    const noted = (...what: unknown[]): void => void log.push(what);
+    const snapshot = { provider: "fake", snapshotId: "s", createdAt: "2026-01-01T00:00:00.000Z" };
+    const facets = (driver: SandboxDriver): Partial<SandboxDriver> => ({
+      suspending: { suspend: async () => ({ ref: driver.ref, spec: {}, snapshot }) },
+      snapshots: { snapshot: async () => snapshot },
+      forking: { fork: async (request) => (noted("fork", request.spec), { ...driver, ref: { ...driver.ref, id: request.id } }) },
+      resizing: { resize: async (request) => noted("resize", request) },
+      ports: {
+        connect: async (port) => (noted("connect", port), new TransformStream<Uint8Array, Uint8Array>()),
+        url: async (port) => new URL(`https://${port}.test/`),
+      },
+      egress: { set: async (policy) => noted("egress", policy) },
+      expiry: { expiresAt: async () => undefined, extend: async (byMs) => (noted("extend", byMs), "2026-01-01T00:00:01.000Z") },
+      labels: { get: async () => ({ a: "1" }), set: async (labels) => noted("labels", labels) },
+    });
+    const both = { live: true, shrinks: true };
+    const capabilities = {
+      suspend: { support: "native", keeps: "disk" },
+      snapshot: { support: "native", of: "disk", whileRunning: true },
+      fork: { support: "native", of: "disk" },
+      resize: { support: "native", cpu: both, memory: both, disk: false },
+      ports: { connect: "native", url: "token", protocols: ["tcp"], declared: false },
+    } as const;
+    const provider = fakeProvider({ driver: facets, capabilities });
+    await using sandbox = await Sandbox.create(provider, { workdir: "/w" });
+    equal(await sandbox.snapshot(), snapshot);
+    const fork = await sandbox.fork({ cpu: { min: 0.3 } }, { id: "forked" });
+    equal([fork.id, fork.ownership], ["forked", "owned"]);
+    await sandbox.resize({ cpu: { max: 1.1 } });
+    await refused(sandbox.resize({ diskBytes: { min: 1 } }), "unsupported", "fake cannot resize disk (capability resize.disk)");
+    await refused(sandbox.resize({}), "invalid_argument", "nothing to resize; give cpu, memoryBytes or diskBytes");
+    await (await sandbox.connect(80)).writable.abort();
+    equal((await sandbox.url(81)).href, "https://81.test/");
+    for (const port of [0, 65_536, 1.5]) await refused(sandbox.connect(port), "invalid_argument", `port is ${port}; give 1 to 65535`);
+    await sandbox.setEgress({ allow: [] });
+    await refused(sandbox.setEgress({ allow: [{ to: "a.b" }] }), "unsupported", /capability egress.rules/u);
+    equal([await sandbox.expiresAt(), await sandbox.extend(5)], [undefined, "2026-01-01T00:00:01.000Z"]);
+    await sandbox.setLabels({ b: "2" });
+    await refused(sandbox.setLabels({ "glovebox.x": "" }), "invalid_argument", /label key "glovebox.x"/u);
+    equal(await sandbox.labels(), { a: "1" });
+    const quarter = { workdir: "/w", cpu: { min: 0.5, max: 0.5 } };
+    equal(log, [
+      ["fork", quarter],
+      ["resize", { cpu: { min: 1, max: 1 } }],
+      ["connect", 80],
+      ["egress", { allow: [] }],
+      ["extend", 5],
+      ["labels", { b: "2" }],
+    ]);
+    const suspended = await sandbox.suspend();
+    equal([sandbox.state, suspended.snapshot], ["suspended", snapshot]);
+    await refused(sandbox.exec(["true"]), "failed_precondition", "exec while the sandbox is suspended");
+    const driver = await provider.attach(suspended.ref, { mode: "takeover", signal: new AbortController().signal });
+    const again = await Sandbox.resume({ ...provider, resume: async () => ({ driver, lost: ["memory"] }) }, suspended);
+    equal([again.sandbox.id, again.sandbox.ownership, again.lost], [sandbox.id, "owned", ["memory"]]);
+    await refused(Sandbox.resume(provider, suspended), "unsupported", "fake cannot resume what was suspended (capability suspend)");
+    await sandbox[Symbol.asyncDispose]();
+    equal(provider.sandboxes.has(sandbox.id), true);
+  },
   "what the driver lacks is unsupported and named": async () => {
     await using sandbox = await make({ capabilities: { pause: false } });
     const refusals = {

@@ -96,6 +96,14 @@ test("bytes and entries are bounded, and a draft is not left", async () => {
   expect((await readdir(root)).toSorted()).toEqual(["a", "b", "c", "e"]);
 });
 
+test("an abort is thrown as it is, in the middle of a file too, and no draft is left", async () => {
+  const [root, controller] = [await freshDirectory(), new AbortController()];
+  const endless = new ReadableStream<Uint8Array>({ pull: (each) => (controller.abort("enough"), each.enqueue(new Uint8Array(1))) });
+  const entry: TreeEntry = { type: "file", path: "a", open: async () => endless };
+  await expect(writeDirectory([entry], root, { signal: controller.signal, maxBytes: 100 })).rejects.toBe("enough");
+  expect(await readdir(root)).toEqual([]);
+});
+
 test("whatever a stranger's tree says, only what is below the directory changes", async () => {
   const segment = fc.constantFrom("a", "b", "..", ".", "", "etc", "l");
   const path = fc.array(segment, { minLength: 1, maxLength: 4 }).map((segments) => segments.join("/"));
