@@ -28,6 +28,7 @@ const blockMs = 999;
 /** An empty answer that came sooner did not block, and the next poll waits for the rest of the time. */
 const blockedAtLeastMs = 200;
 const requestTimeoutMs = 30_000;
+const ackTimeoutMs = 5_000;
 const ackAttempts = 4;
 
 /** Takes items from an environment's queue, one at a time. */
@@ -85,7 +86,7 @@ export class Poller {
     for (let attempt = 0; attempt < ackAttempts; attempt++) {
       try {
         // without the signal: an ack that arrives must be known, or the item is stranded
-        await client.beta.environments.work.ack(workId, { environment_id: environmentId }, { timeout: requestTimeoutMs });
+        await client.beta.environments.work.ack(workId, { environment_id: environmentId }, { timeout: ackTimeoutMs });
         return true;
       } catch (error) {
         const status = statusOf(error);

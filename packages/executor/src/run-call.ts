@@ -42,7 +42,7 @@ export interface CallOutcome {
 }
 
 /** What a tool that ignores its abort is given before it is abandoned, in ms. */
-const graceMs = 5_000;
+const graceMs = 2_000;
 const attempts = 3;
 
 /** Runs calls of one session, each to a result. */
@@ -114,10 +114,10 @@ export class CallRunner {
   /** Whether running it (again) in this sandbox cannot double its effect. */
   async #mayRun(tool: AgentTool, call: ToolUse, bound: Bound, begun: boolean, wasLost: boolean, signal: AbortSignal): Promise<boolean> {
     if (!begun || tool.readOnly) return true;
-    const { calls } = bound.sandbox.capabilities;
+    const { capabilities } = bound.sandbox;
     // what began elsewhere, or where nobody keeps a record, is not begun again
-    if (calls === false || (wasLost && bound.how === "created")) return false;
-    if (calls.survives === "restart") return true;
+    if (!tool.keyed(capabilities) || (wasLost && bound.how === "created")) return false;
+    if (capabilities.calls !== false && capabilities.calls.survives === "restart") return true;
     return (await bound.sandbox.callStatus(callKeyFor(this.#options.sessionId, call.id), { signal })) !== "unclaimed";
   }
 
@@ -140,7 +140,7 @@ export class CallRunner {
   }
 
   #toolContext(tool: AgentTool, call: ToolUse, sandbox: Sandbox, signal: AbortSignal, replayed: () => void): ToolContext {
-    const keyed = !tool.readOnly && sandbox.capabilities.calls !== false;
+    const keyed = tool.keyed(sandbox.capabilities);
     return {
       sandbox,
       signal,

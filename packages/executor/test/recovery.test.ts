@@ -41,14 +41,13 @@ test("a result that the control plane refuses for good is not run again, and lat
 test("a worker that dies in mid-call is followed by one that gets the very call's result", async () => {
   const finish = Promise.withResolvers<void>();
   const shell = async () => (await finish.promise, { output: "built" });
-  await using harness = await startHarness({}, { shell });
+  await using harness = await startHarness({ behaviour: { reclaimOlderThanMs: 20 } }, { shell });
   const session = harness.session({ script: oneCall("build") });
-  // as if its process had died: it hears nothing any more
-  const dead = new AbortController();
-  const silent = async (init?: RequestInit): Promise<never> => await new Promise((_, reject) => init?.signal?.addEventListener("abort", () => reject(init.signal?.reason)));
-  const first = harness.work({ fetch: async (input, init) => (dead.signal.aborted ? await silent(init) : await fetch(input, init)), atShutdown: "keep" });
+  // as if its process had died: nothing of it arrives any more
+  let dead = false;
+  const first = harness.work({ fetch: async (input, init) => (dead ? await Promise.reject(new TypeError("no network")) : await fetch(input, init)) });
   await first.until("call.started");
-  dead.abort();
+  dead = true;
   session.cutStreams();
   session.expireLease();
   const second = harness.work();
@@ -58,6 +57,7 @@ test("a worker that dies in mid-call is followed by one that gets the very call'
   expect((await session.finished).calls[0]?.result?.text).toBe("built");
   expect(harness.sandboxes.commands).toEqual(["build"]);
   expect(second.ofType("call.finished")).toMatchObject([{ replayed: true }]);
+  dead = false;
 });
 
 test("a connection lost in mid-call is made again and the very call goes on", async () => {

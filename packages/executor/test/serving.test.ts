@@ -18,7 +18,6 @@ test("a session's calls run in its sandbox and are answered, each once", async (
             { name: "edit", input: { file_path: "src/a.txt", old_string: "two", new_string: "$& 2" } },
             { name: "read", input: { file_path: "src/a.txt", view_range: [2, 2] } },
             { name: "glob", input: { pattern: "**/*.txt" } },
-            { name: "grep", input: { pattern: "^one" } },
           ],
         },
         { calls: [bash("echo hello")] },
@@ -33,12 +32,11 @@ test("a session's calls run in its sandbox and are answered, each once", async (
     ["edited src/a.txt (1 replacement(s))", false],
     ["$& 2", false],
     ["/workspace/src/a.txt", false],
-    ["/workspace/src/a.txt:1:one\n", false],
     ["echo hello", false],
   ]);
   expect(harness.sandboxes.commands).toEqual(["echo hello"]);
   expect(worker.ofType("sandbox.ready").map(({ how }) => how)).toEqual(["created"]);
-  await worker.until("call.sent", () => worker.ofType("call.sent").length === 7);
+  await worker.until("call.sent", () => worker.ofType("call.sent").length === 6);
   expect(worker.ofType("call.sent").every(({ outcome, attempts }) => outcome === "settled" && attempts === 1)).toBe(true);
 });
 
@@ -84,17 +82,18 @@ test("permissions: allow runs, deny and denied do not, unknown is held, and a co
             { ...bash("deny"), permission: "deny" },
             { ...bash("asked"), permission: "ask", confirm: { result: "allow" } },
             { ...bash("refused"), permission: "ask", confirm: { result: "deny" } },
-            { ...bash("odd"), permission: "perhaps", confirm: { result: "deny", afterMs: 30 } },
+            { ...bash("odd"), permission: "perhaps" },
           ],
         },
       ],
     },
   });
   const worker = harness.work();
+  const { callId } = await worker.until("call.held", ({ because }) => because === "unknown_permission");
+  session.confirm(callId, "deny");
   const report = await session.finished;
   expect(report.calls.map(({ outcome }) => outcome)).toEqual(["result", "result", "denied", "result", "denied", "denied"]);
   expect(harness.sandboxes.commands.toSorted()).toEqual(["absent", "allow", "asked"]);
-  expect(worker.ofType("call.held").some(({ because }) => because === "unknown_permission")).toBe(true);
 });
 
 test("custom tools are dispatched by kind and name, validated, and answered in their kind; others are left alone", async () => {
@@ -112,15 +111,18 @@ test("custom tools are dispatched by kind and name, validated, and answered in t
             { name: "fails", kind: "custom" },
             { name: "bash", kind: "custom", input: { n: 1 } },
             { name: "bash", kind: "custom", input: { command: "rm -rf /" } },
-            { name: "constructor", kind: "custom", answer: { by: "application", text: "mine", afterMs: 20 } },
-            { name: "__proto__", answer: { by: "application", text: "mine too", afterMs: 20 } },
-            { name: "add", answer: { by: "application", text: "not the custom one", afterMs: 20 } },
+            { name: "constructor", kind: "custom" },
+            { name: "__proto__" },
+            { name: "add" },
           ],
         },
       ],
     },
   });
   const worker = harness.work({ tools: [add, fails, own] });
+  await worker.until("call.held", () => worker.ofType("call.held").length === 3);
+  const held = worker.ofType("call.held");
+  for (const [index, text] of ["mine", "mine too", "not the custom one"].entries()) session.answer(held[index]?.callId ?? "", text);
   const { calls } = await session.finished;
   expect(calls.map(({ result }) => [result?.text, result?.isError])).toEqual([
     ["3", false],

@@ -7,7 +7,7 @@ import type { ResultBlock } from "../content.ts";
 export type ToolOutput = string | readonly ResultBlock[] | { readonly content: string | readonly ResultBlock[]; readonly isError?: boolean };
 
 export interface CustomToolContext {
-  /** Aborts at the time-out, an interrupt, the session's end or a shutdown. A tool that ignores it is abandoned 5 s later. */
+  /** Aborts at the time-out, an interrupt, the session's end or a shutdown. A tool that ignores it is abandoned 2 s later. */
   readonly signal: AbortSignal;
   readonly sessionId: string;
   /** The id of the call's event: the same when the call is tried again, so it can serve as an idempotency key. */

@@ -1,6 +1,6 @@
 import { posix } from "node:path";
 import { SandboxError } from "@glovebox/core";
-import type { Root, Sandbox } from "@glovebox/core";
+import type { Capabilities, Root, Sandbox } from "@glovebox/core";
 import { z } from "zod";
 
 /** An error result for the model: `message` is its whole text. */
@@ -27,6 +27,8 @@ export interface AgentTool {
   readonly name: string;
   /** Changes nothing in the sandbox, so that such calls may overlap. */
   readonly readOnly: boolean;
+  /** Whether such a sandbox can hold a call of it to at most one run. */
+  keyed(capabilities: Capabilities): boolean;
   /**
    * Check the input, and get what runs it.
    * @throws {ToolError} what is wrong with the input, for the model
@@ -38,6 +40,8 @@ export interface AgentTool {
 export function agentTool<Input>(tool: {
   readonly name: string;
   readonly readOnly: boolean;
+  /** Where text calls are emulated, they keep no record. Default: any. */
+  readonly keyedText?: "native";
   readonly schema: z.ZodType<Input>;
   readonly check?: (input: Input) => void;
   readonly run: (input: Input, context: ToolContext) => Promise<string>;
@@ -45,6 +49,7 @@ export function agentTool<Input>(tool: {
   return {
     name: tool.name,
     readOnly: tool.readOnly,
+    keyed: ({ calls, text }) => !tool.readOnly && calls !== false && (tool.keyedText === undefined || text === tool.keyedText),
     prepare: (raw) => {
       const input = parseInput(tool.name, tool.schema, withoutNulls(raw));
       tool.check?.(input);

@@ -1,0 +1,123 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { type Decision, Dispatcher } from "../src/dispatch.ts";
+import type { SessionEvent } from "../src/stream.ts";
+
+const readers: ReadonlySet<string> = new Set(["read", "glob"]);
+const lookUp = ({ name }: { readonly name: string }) => (name === "foreign" ? undefined : { readOnly: readers.has(name) });
+const stamp = (second: number): string => `2026-11-24T10:00:${String(second).padStart(2, "0")}.000001Z`;
+const use = (id: string, name: string, more = {}): SessionEvent => ({ type: "agent.tool_use", id, name, input: {}, processed_at: stamp(10), ...more });
+const said = (decisions: readonly Decision[]): readonly string[] => decisions.map(({ type, call }) => `${type} ${call.id}`);
+
+function told(events: readonly SessionEvent[]): Dispatcher {
+  const dispatcher = new Dispatcher(lookUp);
+  for (const event of events) dispatcher.learn(event);
+  return dispatcher;
+}
+
+test("an answered call does not run, wherever its answer stands", () => {
+  const answer = { type: "user.tool_result", tool_use_id: "a" };
+  expect(told([use("a", "bash"), answer]).decide().filter(({ type }) => type === "run")).toEqual([]);
+  expect(told([answer, use("a", "bash")]).decide().filter(({ type }) => type === "run")).toEqual([]);
+});
+
+test("a foreign answer cancels a running call, our own does not", () => {
+  const dispatcher = told([use("a", "bash"), use("b", "bash")]);
+  expect(said(dispatcher.decide())).toEqual(["run a"]);
+  dispatcher.ended("a");
+  dispatcher.learn({ type: "user.tool_result", tool_use_id: "a" });
+  expect(said(dispatcher.decide())).toEqual(["run b"]);
+  dispatcher.learn({ type: "user.tool_result", tool_use_id: "b" });
+  expect(dispatcher.decide()).toMatchObject([{ type: "drop", because: "answered_elsewhere", wasRunning: true }]);
+});
+
+test("the latest applied interrupt of the whole session cuts off what was called before it, whatever the order of the history", () => {
+  const events = [
+    { type: "user.interrupt", processed_at: stamp(10) },
+    { type: "user.interrupt", processed_at: null },
+    { type: "user.interrupt", processed_at: stamp(30), session_thread_id: "thread" },
+    use("before", "bash", { processed_at: "2026-11-24T10:00:10.000001Z" }),
+    use("after", "bash", { processed_at: "2026-11-24T10:00:10.0000011Z" }),
+  ];
+  expect(said(told(events).decide())).toEqual(["drop before", "run after"]);
+  expect(said(told(events.toReversed()).decide())).toEqual(["run after", "drop before"].toSorted());
+});
+
+test("deny wins over every verdict, an unknown verdict is a denial, and an unknown permission is held", () => {
+  const verdict = (id: string, result: unknown): SessionEvent => ({ type: "user.tool_confirmation", tool_use_id: id, result });
+  expect(said(told([use("a", "bash", { evaluated_permission: "deny" }), verdict("a", "allow")]).decide())).toEqual(["drop a"]);
+  expect(said(told([use("a", "bash", { evaluated_permission: "ask" }), verdict("a", "deny"), verdict("a", "allow")]).decide())).toEqual(["drop a"]);
+  expect(said(told([use("a", "bash", { evaluated_permission: "ask" }), verdict("a", "maybe")]).decide())).toEqual(["drop a"]);
+  for (const permission of [null, "", "ALLOW", "auto", 1, {}]) {
+    expect(told([use("a", "bash", { evaluated_permission: permission })]).decide()).toMatchObject([{ type: "hold", because: "unknown_permission" }]);
+  }
+});
+
+test("a held call holds up nobody, and takes its turn when it is released", () => {
+  const dispatcher = told([use("held", "bash", { evaluated_permission: "ask" }), use("foreign", "foreign"), use("b", "bash")]);
+  expect(said(dispatcher.decide())).toEqual(["hold held", "hold foreign", "run b"]);
+  dispatcher.learn({ type: "user.tool_confirmation", tool_use_id: "held", result: "allow" });
+  expect(dispatcher.decide()).toEqual([]);
+  dispatcher.ended("b");
+  expect(said(dispatcher.decide())).toEqual(["run held"]);
+});
+
+/** Any mix of calls, each said one to three times, with ends of running calls in between. */
+const steps = fc.array(
+  fc.oneof(
+    { weight: 3, arbitrary: fc.record({ type: fc.constant("call" as const), id: fc.integer({ min: 0, max: 9 }), name: fc.constantFrom("bash", "write", "read", "glob", "foreign") }) },
+    { weight: 2, arbitrary: fc.record({ type: fc.constant("end" as const), pick: fc.nat() }) },
+    { weight: 1, arbitrary: fc.record({ type: fc.constant("settle" as const), id: fc.integer({ min: 0, max: 9 }) }) },
+    { weight: 1, arbitrary: fc.record({ type: fc.constant("thread" as const), id: fc.integer({ min: 0, max: 2 }) }) },
+  ),
+  { maxLength: 60 },
+);
+
+test("whatever comes in whatever order: a call runs at most once, only readers overlap, and turns are kept", () => {
+  fc.assert(
+    fc.property(steps, (all) => {
+      const dispatcher = new Dispatcher(lookUp);
+      const names = new Map<string, string>();
+      const started: string[] = [];
+      const active = new Set<string>();
+      const arrived: string[] = [];
+      const obey = (): void => {
+        for (const { type, call } of dispatcher.decide()) {
+          if (type !== "run") continue;
+          started.push(call.id);
+          active.add(call.id);
+        }
+        const running = [...active].map((id) => names.get(id) ?? "");
+        expect(running.length <= 1 || running.every((name) => readers.has(name))).toBe(true);
+      };
+      for (const step of all) {
+        if (step.type === "call") {
+          const id = `c${step.id}`;
+          if (!names.has(id)) {
+            names.set(id, step.name);
+            arrived.push(id);
+          }
+          dispatcher.learn(use(id, step.name, { session_thread_id: `t${step.id % 3}` }));
+        } else if (step.type === "end") {
+          const id = [...active][step.pick % Math.max(1, active.size)];
+          if (id !== undefined) {
+            active.delete(id);
+            dispatcher.ended(id);
+          }
+        } else if (step.type === "settle") dispatcher.learn({ type: "user.tool_result", tool_use_id: `c${step.id}` });
+        else dispatcher.learn({ type: "session.thread_status_terminated", session_thread_id: `t${step.id}` });
+        obey();
+      }
+      while (active.size > 0) {
+        for (const id of [...active]) {
+          active.delete(id);
+          dispatcher.ended(id);
+        }
+        obey();
+      }
+      expect(new Set(started).size).toBe(started.length);
+      expect(started).toEqual(arrived.filter((id) => started.includes(id)));
+    }),
+    { numRuns: 300 },
+  );
+});
