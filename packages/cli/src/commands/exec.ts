@@ -1,6 +1,6 @@
 import { constants } from "node:os";
 import { Readable } from "node:stream";
-import { type ProcessExit, type RunningProcess, Sandbox, SandboxError, type SandboxSpec } from "@glovebox/core";
+import { type ExecOptions, type ProcessExit, type RunningProcess, Sandbox, SandboxError, type SandboxSpec } from "@glovebox/core";
 import { type Command, type CommandContext, defineCommand } from "../command.ts";
 import { CommandError, execExitCodeTexts, exitCodes, UsageError } from "../failure.ts";
 import { machineOwnerKey, openProvider, providerFlag } from "../providers.ts";
@@ -18,6 +18,10 @@ const flags = {
   "no-stdin": { kind: "switch", short: "n", text: "Do not read stdin; the program gets end of file" },
 } as const;
 
+/** Where output is collected: of each stream. */
+const maxCollectedBytes = 64 * 1024 * 1024;
+const longestMs = 2_000_000_000;
+
 export const exec: Command = defineCommand({
   name: "exec",
   summary: "Run one program in a new sandbox, or in one that runs",
@@ -25,6 +29,8 @@ export const exec: Command = defineCommand({
   details: [
     "stdin, stdout and stderr are passed through byte for byte, as they come. That includes control sequences: what a hostile program writes reaches " +
       "your terminal. Pipe the output through a pager or into a file when you do not trust it.",
+    "The embedded provider (--provider virtual) takes no input while a program runs: without --no-stdin input is read to its end first, and up to 64 MiB of " +
+      "output come when the program has ended.",
     "The program is started as it is, without a shell: `glovebox exec -- sh -c 'ls | wc -l'`. The sandbox has no network. It is destroyed when the " +
       "program has ended, unless --keep or --sandbox is given.",
     "The first Ctrl-C or SIGTERM goes to the program, the second kills it, the third ends glovebox at once.",
@@ -89,18 +95,36 @@ async function runProgram(sandbox: Sandbox, argv: readonly string[], given: Prog
     const name = context.signal.aborted ? "SIGKILL" : interruption.signalName;
     running.signal(name).catch(() => undefined); // it has ended, or the sandbox is lost, which `exit` tells
   });
-  running = await sandbox.spawn(argv, {
+  const options = {
     env: given.env,
-    stdin: given["no-stdin"] ? "null" : "pipe",
     signal: starting.signal,
     ...(given.workdir === undefined ? {} : { cwd: given.workdir }),
     ...(given.user === undefined ? {} : { user: given.user }),
     ...(given.timeout === undefined ? {} : { timeoutMs: given.timeout }),
-  });
+  };
+  const wantsInput = !given["no-stdin"];
+  if (wantsInput && sandbox.capabilities.exec.stdinWhileRunning === false) return await runCollected(sandbox, argv, options, context);
+  running = await sandbox.spawn(argv, { ...options, stdin: wantsInput ? "pipe" : "null" });
   const feeding = running.stdin === null ? undefined : feed(context, running.stdin);
   const [exit] = await Promise.all([running.exit, pump(running.stdout, context.stdout), pump(running.stderr, context.stderr)]);
   feeding?.stop();
   return exitCodeOf(exit);
+}
+
+/** Where a program's input must be there before it starts, nothing flows: input is read to its end, output comes when the program has ended. */
+async function runCollected(sandbox: Sandbox, argv: readonly string[], options: ExecOptions, context: CommandContext): Promise<number> {
+  const result = await sandbox.exec(argv, {
+    ...options,
+    timeoutMs: options.timeoutMs ?? longestMs,
+    stdin: context.stdin.isTTY === true ? "" : (Readable.toWeb(context.stdin) as ReadableStream<Uint8Array>),
+    maxOutputBytes: maxCollectedBytes,
+  });
+  await pump(ReadableStream.from([result.stdout]), context.stdout);
+  await pump(ReadableStream.from([result.stderr]), context.stderr);
+  const dropped = result.droppedBytes.stdout + result.droppedBytes.stderr;
+  if (dropped > 0)
+    throw new CommandError(`the program wrote ${dropped} bytes more than ${sandbox.ref.provider} collects`, { exitCode: exitCodes.gloveboxFailed });
+  return exitCodeOf(result);
 }
 
 /** Pass stdin on until it ends, or the program does not want it any more. */
@@ -117,7 +141,7 @@ function feed({ stdin }: CommandContext, to: WritableStream<Uint8Array>): { read
 }
 
 /** As a shell reports it. */
-export function exitCodeOf(exit: ProcessExit): number {
+export function exitCodeOf(exit: Pick<ProcessExit, "code" | "signal" | "timedOut">): number {
   if (exit.timedOut) return exitCodes.timedOut;
   if (exit.code !== null) return exit.code;
   return 128 + (constants.signals[(exit.signal ?? "SIGKILL") as keyof typeof constants.signals] ?? 0);
