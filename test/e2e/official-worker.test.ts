@@ -181,6 +181,26 @@ test("custom tools are answered by their own kind, unowned ones by the applicati
   expect(sent).toEqual([{ type: "user.custom_tool_result", toolUseId: report.calls[0]?.id }]);
 });
 
+test("76: calls of other threads are served, those of a terminated one dropped", async () => {
+  await using running = await run();
+  const session = running.simulator.createSession({
+    script: {
+      turns: [
+        {
+          calls: [
+            { ...bash("echo primary"), expect: { equals: "primary" } },
+            { ...bash("echo helper"), thread: "helper", expect: { equals: "helper" } },
+            { ...bash("echo never >> ran.txt"), thread: "doomed", permission: "ask", expect: { outcome: "dropped" } },
+          ],
+          terminateThreads: ["doomed"],
+        },
+        { calls: [{ ...bash("cat ran.txt"), expect: { isError: true } }] },
+      ],
+    },
+  });
+  expect((await session.finished).failures).toEqual([]);
+});
+
 test("an interrupt closes what is open, and the next turn is served", async () => {
   await using running = await run();
   const session = running.simulator.createSession({

@@ -50,7 +50,7 @@ const table: Readonly<Record<EndpointName, readonly ["GET" | "POST" | "DELETE", 
   "events.send": ["POST", "/v1/sessions/:session/events", everyone],
 };
 
-export interface Endpoint {
+interface Endpoint {
   readonly name: EndpointName;
   readonly allows: Kinds;
 }

@@ -83,7 +83,7 @@ class Performer {
     else await session.nextMessage();
     const specs = turn.calls ?? [];
     const emitted = session.emitTurn({ thinking: turn.thinking ?? false, message: turn.message ?? null, events: turn.events ?? [], calls: specs });
-    for (const label of turn.terminateThreads ?? []) session.terminateThread(session.thread(label));
+    for (const label of turn.terminateThreads ?? []) session.terminateThread(session.findThread(label));
     if ((turn.idleDelayMs ?? 0) > 0) session.later(turn.idleDelayMs ?? 0, () => session.idleOnOpenCalls());
     else session.idleOnOpenCalls();
     this.#scheduleVerdicts(specs, emitted);
@@ -114,7 +114,7 @@ class Performer {
     const session = this.#session;
     const { turns } = session;
     const openAtMost = calls - (plan.afterSettled ?? 0);
-    const thread = plan.thread === undefined ? {} : { session_thread_id: session.thread(plan.thread).id };
+    const thread = plan.thread === undefined ? {} : { session_thread_id: session.findThread(plan.thread).id };
     const strike = (): void =>
       this.#afterwards(plan.afterMs ?? 0, () => {
         if (session.openCalls > 0 && session.turns === turns) session.accept([{ type: "user.interrupt", ...thread }]);

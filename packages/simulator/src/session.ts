@@ -157,7 +157,7 @@ export class Session {
       const threadId = event["session_thread_id"];
       this.#applyInterrupt(typeof threadId === "string" ? this.#board.threadById(threadId) : null);
     };
-    if (this.#context.behaviour.interruptLagMs > 0) this.#later(this.#context.behaviour.interruptLagMs, apply);
+    if (this.#context.behaviour.interruptLagMs > 0) this.later(this.#context.behaviour.interruptLagMs, apply);
     else apply();
     return stored;
   }
@@ -281,11 +281,6 @@ export class Session {
     this.#board.toIdle(reason, details);
   }
 
-  /** Run `action` after `delayMs` on the clock, unless the session is over by then. */
-  later(delayMs: number, action: () => void): void {
-    this.#later(delayMs, action);
-  }
-
   /** What `pending` resolves to, unless the session is over first. @throws {SessionOver} */
   async orOver<Value>(pending: Promise<Value>): Promise<Value> {
     this.signal.throwIfAborted();
@@ -297,11 +292,7 @@ export class Session {
 
   /** @throws {SessionOver} */
   async sleep(delayMs: number): Promise<void> {
-    await this.#wait((resolve) => this.#later(delayMs, resolve));
-  }
-
-  thread(label: string | null): Thread {
-    return this.#board.thread(label);
+    await this.#wait((resolve) => this.later(delayMs, resolve));
   }
 
   // Endings.
@@ -337,7 +328,7 @@ export class Session {
   // Calls.
 
   #emitCall(spec: ToolCall): Call {
-    const thread = this.thread(spec.thread ?? null);
+    const thread = this.#board.thread(spec.thread ?? null);
     const event = this.log.append(toolUseEvent(spec, thread.label === null ? null : thread.id));
     const permission = permissionOf(spec);
     const call: Call = {
@@ -368,7 +359,7 @@ export class Session {
       if (call.outcome === "open") this.#settleByServer(call, "result", toResult(textBlocks(text), isError));
     };
     if (afterMs === 0) return answer();
-    this.#later(afterMs, () => {
+    this.later(afterMs, () => {
       answer();
       this.#afterSettling();
     });
@@ -377,7 +368,7 @@ export class Session {
   #answerByApplication(call: Call): void {
     const { answer } = call.spec;
     if (answer?.by !== "application") return;
-    this.#later(answer.afterMs ?? 0, () => {
+    this.later(answer.afterMs ?? 0, () => {
       if (call.outcome === "open") this.accept([resultParams(call, textBlocks(answer.text), answer.isError ?? false)]);
     });
   }
@@ -419,7 +410,8 @@ export class Session {
 
   // Waiting.
 
-  #later(delayMs: number, action: () => void): void {
+  /** Run `action` after `delayMs` on the clock, unless the session is over by then. */
+  later(delayMs: number, action: () => void): void {
     const stop = (): void => timer.cancel();
     const timer = this.#context.clock.setTimer(delayMs, () => {
       this.signal.removeEventListener("abort", stop);

@@ -127,6 +127,14 @@ test("a brain that throws fails the report and ends the turn", async () => {
   ]);
 });
 
+test("a plan for a thread that no call made fails the report", async () => {
+  await using simulator = await startSimulator();
+  for (const turn of [{ terminateThreads: ["helpr"] }, { interrupt: { thread: "helpr" } }]) {
+    const session = simulator.createSession({ script: { turns: [{ calls: [{ name: "a", thread: "helper" }], ...turn }] } });
+    expect((await session.finished).failures[0]?.message).toContain("Thread helpr not found.");
+  }
+});
+
 test("pauses, verdicts and answers keep to the clock", async () => {
   const clock = new VirtualClock();
   await using simulator = await startSimulator({ clock });
