@@ -1,0 +1,176 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { startSimulator } from "@glovebox/simulator";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { CommandLine } from "./command-line.ts";
+
+let directory: string;
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), "glovebox-cli-"));
+});
+afterEach(async () => await rm(directory, { recursive: true }));
+
+const glovebox = (args: readonly string[], env: NodeJS.ProcessEnv = {}): CommandLine => new CommandLine(args, { cwd: directory, env });
+
+describe("glovebox demo", () => {
+  test("serves the whole session on the embedded provider and ends with 0", async () => {
+    await using command = glovebox(["demo", "--provider", "virtual"]);
+    expect(await command.end("")).toBe(0);
+    expect(command.stderr).toBe("");
+    expect(command.stdout).toContain("Runs on virtual: asked for by --provider\n");
+    expect(command.stdout).toContain("FAIL median 9 10 100: expected 10, got 100");
+    expect(command.stdout).toContain("run 2 passed");
+    expect(command.stdout).toMatch(/^Everything went as scripted: 8 calls in .* on virtual; the sandbox is gone\.$/mu);
+    expect(command.stdout).not.toContain("\u001b");
+  });
+
+  test("ends with 1 when an expectation fails, and says which", async () => {
+    const script = 'turns:\n  - calls:\n      - { name: bash, input: { command: "echo two" }, expect: { contains: three } }\n';
+    await writeFile(join(directory, "script.yaml"), script);
+    await using command = glovebox(["demo", "--provider", "virtual", "--script", "script.yaml", "--json"]);
+    expect(await command.end("")).toBe(1);
+    expect(JSON.parse(command.stdout)).toMatchObject({
+      passed: false,
+      status: "completed",
+      provider: "virtual",
+      calls: [{ name: "bash", outcome: "result", result: { text: "two", isError: false } }],
+      failures: [{ message: expect.stringContaining("three") }],
+    });
+  });
+
+  test("what a program writes never reaches the terminal as it is", async () => {
+    const hostile = String.raw`printf '\033]0;owned\007\302\2332J\342\200\256x'`;
+    const script = { turns: [{ message: "\u001b[2J", calls: [{ name: "bash", input: { command: hostile } }] }] };
+    await writeFile(join(directory, "script.yaml"), JSON.stringify(script));
+    await using command = glovebox(["demo", "--provider", "virtual", "--script", "script.yaml"]);
+    expect(await command.end("")).toBe(0);
+    expect(command.stdout).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/u);
+    expect(command.stdout).toContain(String.raw`agent  \x1b[2J`);
+    expect(command.stdout).toContain(String.raw`\u202ex`);
+  });
+
+  test("a script that is none is a usage error with its place", async () => {
+    await writeFile(join(directory, "script.yaml"), "turns: [{ calls: 5 }]");
+    await using command = glovebox(["demo", "--script", "script.yaml"]);
+    expect(await command.end("")).toBe(2);
+    expect(command.stderr).toMatch(/^glovebox demo: .*script\.yaml.*calls/u);
+  });
+});
+
+describe("glovebox exec", () => {
+  test("input, both outputs and the exit code pass through", async () => {
+    await using command = glovebox(["exec", "--provider", "virtual", "-e", "WHO=me", "--", "bash", "-c", 'cat; echo "$WHO $PWD" >&2; exit 7']);
+    expect(await command.end("one\ntwo\n")).toBe(7);
+    expect([command.stdout, command.stderr]).toEqual(["one\ntwo\n", "me /workspace\n"]);
+  });
+
+  test.each([
+    ["a program that is not there", ["-n", "--", "no-such-program"], 127],
+    ["a program that takes too long", ["-n", "--timeout", "200ms", "--", "sleep", "60"], 124],
+    ["a sandbox that is not there", ["-n", "--sandbox", "gb-none", "--", "true"], 125],
+    ["an option that the provider lacks", ["-n", "--image", "x", "--", "true"], 125],
+  ])("%s", async (_, args, code) => {
+    await using command = glovebox(["exec", "--provider", "virtual", ...args]);
+    expect(await command.end("")).toBe(code);
+    expect(command.stdout).toBe("");
+  });
+});
+
+describe("glovebox worker", () => {
+  test("a wrong key ends it with 1 and the variable's name, and never the key", async () => {
+    await using simulator = await startSimulator();
+    const key = "sk-ant-oat01-wrong-wrong-wrong";
+    await using command = glovebox(["worker", "--provider", "virtual"], {
+      ANTHROPIC_BASE_URL: simulator.url,
+      ANTHROPIC_ENVIRONMENT_ID: simulator.environmentId,
+      ANTHROPIC_ENVIRONMENT_KEY: key,
+    });
+    expect(await command.end("")).toBe(1);
+    expect(command.stderr).toMatch(/^glovebox worker: \[unauthenticated\] .*ANTHROPIC_ENVIRONMENT_KEY/u);
+    expect(command.stdout + command.stderr).not.toContain(key);
+  });
+
+  test("an environment that is not there ends it with 1 and the variable's name", async () => {
+    await using simulator = await startSimulator();
+    await using command = glovebox(["worker", "--provider", "virtual"], {
+      ANTHROPIC_BASE_URL: simulator.url,
+      ANTHROPIC_ENVIRONMENT_ID: "env_nowhere",
+      ANTHROPIC_ENVIRONMENT_KEY: simulator.environmentKey,
+    });
+    expect(await command.end("")).toBe(1);
+    expect(command.stderr).toContain("ANTHROPIC_ENVIRONMENT_ID");
+  });
+
+  test("serves, logs JSON without content when stdout is no terminal, and stops in order on SIGTERM", async () => {
+    await using simulator = await startSimulator();
+    const session = simulator.createSession({
+      script: { turns: [{ calls: [{ name: "bash", input: { command: "echo top-secret" }, expect: { equals: "top-secret" } }] }] },
+    });
+    await using command = glovebox(
+      [
+        "worker",
+        "--provider",
+        "virtual",
+        "--worker-id",
+        "w1",
+        "--max-idle",
+        "100ms",
+        "--environment-key",
+        simulator.environmentKey,
+        "--allow-api-key",
+      ],
+      { ANTHROPIC_BASE_URL: simulator.url, ANTHROPIC_ENVIRONMENT_ID: simulator.environmentId, ANTHROPIC_API_KEY: "sk-ant-api03-planted-planted" },
+    );
+    const report = await session.finished;
+    expect(report.failures).toEqual([]);
+    await command.line((line) => line.includes('"item.ended"'));
+    command.process.kill("SIGTERM");
+    expect(await command.end("")).toBe(0);
+    const lines = command.stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(lines[0]).toMatchObject({ level: "warn", type: "cli.key_on_command_line" });
+    expect(lines[1]).toMatchObject({ level: "info", type: "worker.started", workerId: "w1", provider: "virtual" });
+    expect(lines.find(({ type }) => type === "call.finished")).toMatchObject({ tool: "bash", isError: false, textChars: 10 });
+    expect(lines.at(-1)).toMatchObject({ type: "worker.stopped" });
+    for (const secret of ["top-secret", simulator.environmentKey, "planted"]) expect(command.stdout + command.stderr).not.toContain(secret);
+  });
+
+  test("a second signal ends it at once", async () => {
+    await using simulator = await startSimulator();
+    simulator.createSession({ script: { turns: [{ calls: [{ name: "bash", input: { command: "sleep 600" } }] }] } });
+    await using command = glovebox(["worker", "--provider", "virtual"], {
+      ANTHROPIC_BASE_URL: simulator.url,
+      ANTHROPIC_ENVIRONMENT_ID: simulator.environmentId,
+      ANTHROPIC_ENVIRONMENT_KEY: simulator.environmentKey,
+    });
+    await command.line((line) => line.includes('"call.started"'));
+    command.process.kill("SIGTERM");
+    await command.line((line) => line.includes('"worker.stopping"'));
+    command.process.kill("SIGTERM");
+    expect(await command.end("")).toBe(143);
+  });
+});
+
+describe("glovebox simulator", () => {
+  test("prints what a worker needs, plays a script against it, and tells the end by its exit code", async () => {
+    await writeFile(join(directory, "script.yaml"), 'turns:\n  - calls: [{ name: bash, input: { command: "exit 3" }, expect: { isError: true } }]\n');
+    await using control = glovebox(["simulator", "--script", "script.yaml", "--json"]);
+    const variables = JSON.parse(await control.line(() => true)) as NodeJS.ProcessEnv;
+    expect(Object.keys(variables)).toEqual(["ANTHROPIC_BASE_URL", "ANTHROPIC_ENVIRONMENT_ID", "ANTHROPIC_ENVIRONMENT_KEY"]);
+    await using command = glovebox(["worker", "--provider", "virtual"], variables);
+    expect(await control.end("")).toBe(0);
+    expect(JSON.parse(control.stdout.trim().split("\n")[1] ?? "")).toMatchObject({ passed: true, calls: [{ name: "bash" }] });
+    command.process.kill("SIGTERM");
+    expect(await command.end("")).toBe(0);
+  });
+
+  test("without a script it serves until it is stopped", async () => {
+    await using control = glovebox(["simulator"]);
+    expect(await control.line(() => true)).toMatch(/^export ANTHROPIC_BASE_URL=http:\/\/127\.0\.0\.1:\d+$/u);
+    control.process.kill("SIGINT");
+    expect(await control.end("")).toBe(0);
+  });
+});
