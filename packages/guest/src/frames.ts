@@ -93,6 +93,7 @@ export class FrameParser {
     }
     this.#header.set(chunk.subarray(from, from + taken), this.#headerHas);
     this.#headerHas += taken;
+    if (this.#headerHas >= 4) checkLength(readUint32(this.#header, 0)); // as soon as it is known
     if (this.#headerHas === HEADER_BYTES) {
       this.#headerHas = 0;
       this.#begin(this.#header, 0);
@@ -102,6 +103,7 @@ export class FrameParser {
 
   #begin(header: Uint8Array, at: number): void {
     const length = readUint32(header, at);
+    checkLength(length);
     const type = header[at + 4] ?? 0;
     const bounds = payloadBytes[type];
     if (bounds === undefined) throw violation(`frame type ${type}`);
@@ -149,6 +151,10 @@ export class FrameParser {
     this.#payload = undefined;
     this.#sink.frame(this.#type, this.#stream, payload);
   }
+}
+
+function checkLength(length: number): void {
+  if (length < TYPE_AND_STREAM_BYTES || length > TYPE_AND_STREAM_BYTES + MAX_PAYLOAD_BYTES) throw violation(`a frame with a length of ${length}`);
 }
 
 export function readUint32(bytes: Uint8Array, at: number): number {
