@@ -56,7 +56,8 @@ function limited(blocks: readonly ResultBlock[]): readonly ResultBlock[] {
       return block;
     }
     const note = `[cut: the result has more than ${maxResultBytes} bytes]`;
-    if (block.type !== "text") return textBlock(`[left out: a block of type ${block.type} with ${bytes} bytes; the result has more than ${maxResultBytes} bytes]`);
+    if (block.type !== "text")
+      return textBlock(`[left out: a block of type ${block.type} with ${bytes} bytes; the result has more than ${maxResultBytes} bytes]`);
     // a UTF-16 unit is at most 6 bytes in JSON
     const kept = block.text.slice(0, Math.floor(Math.max(0, left - 1_000) / 6));
     left = 0;

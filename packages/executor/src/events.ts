@@ -56,29 +56,61 @@ export interface CallName {
 }
 
 type Happening =
-  | { readonly type: "worker.started"; readonly environmentId: string; readonly workerId: string; readonly provider: string; readonly maxSessions: number }
+  | {
+      readonly type: "worker.started";
+      readonly environmentId: string;
+      readonly workerId: string;
+      readonly provider: string;
+      readonly maxSessions: number;
+    }
   /** It claims no more; what runs is given `drainMs`. */
   | { readonly type: "worker.stopping"; readonly items: number }
   | { readonly type: "worker.stopped" }
   | { readonly type: "poll.failed"; readonly failure: Failure; readonly retryInMs: number }
   | { readonly type: "item.claimed"; readonly workId: string; readonly sessionId: string | undefined; readonly kind: string }
-  | { readonly type: "item.ended"; readonly workId: string; readonly sessionId: string | undefined; readonly because: ItemEnd; readonly stopped: boolean; readonly failure?: Failure }
+  | {
+      readonly type: "item.ended";
+      readonly workId: string;
+      readonly sessionId: string | undefined;
+      readonly because: ItemEnd;
+      readonly stopped: boolean;
+      readonly failure?: Failure;
+    }
   /** A heartbeat whose answer was lost had arrived: the lease goes on. */
   | { readonly type: "lease.adopted"; readonly workId: string }
   | { readonly type: "lease.failed"; readonly workId: string; readonly failure: Failure; readonly retryInMs: number }
   | { readonly type: "stream.connected"; readonly workId: string; readonly sessionId: string }
   | { readonly type: "stream.lost"; readonly workId: string; readonly sessionId: string; readonly failure?: Failure; readonly retryInMs: number }
   | { readonly type: "history.failed"; readonly workId: string; readonly sessionId: string; readonly failure: Failure; readonly retryInMs: number }
-  | { readonly type: "sandbox.ready"; readonly sessionId: string; readonly sandboxId: string; readonly provider: string; readonly how: BoundHow; readonly durationMs: number }
+  | {
+      readonly type: "sandbox.ready";
+      readonly sessionId: string;
+      readonly sandboxId: string;
+      readonly provider: string;
+      readonly how: BoundHow;
+      readonly durationMs: number;
+    }
   | { readonly type: "sandbox.failed"; readonly sessionId: string; readonly sandboxId: string; readonly provider: string; readonly failure: Failure }
   | { readonly type: "sandbox.lost"; readonly sessionId: string; readonly sandboxId: string; readonly failure: Failure }
   /** `left`: it stays for the next worker of this environment. */
-  | { readonly type: "sandbox.released"; readonly sessionId: string; readonly sandboxId: string; readonly how: "destroyed" | "kept" | "left"; readonly failure?: Failure }
+  | {
+      readonly type: "sandbox.released";
+      readonly sessionId: string;
+      readonly sandboxId: string;
+      readonly how: "destroyed" | "kept" | "left";
+      readonly failure?: Failure;
+    }
   /** `input` is the model's: hostile text, perhaps of megabytes. */
   | ({ readonly type: "call.started"; readonly input: unknown } & CallName)
   | ({ readonly type: "call.held"; readonly because: "confirmation" | "unknown_permission" | "not_ours" } & CallName)
   /** It ran, or was refused with an error result. `text` is what the model will read: hostile, at most some megabytes. */
-  | ({ readonly type: "call.finished"; readonly isError: boolean; readonly text: string; readonly durationMs: number; readonly replayed: boolean } & CallName)
+  | ({
+      readonly type: "call.finished";
+      readonly isError: boolean;
+      readonly text: string;
+      readonly durationMs: number;
+      readonly replayed: boolean;
+    } & CallName)
   /** `settled`: the control plane has it. `refused`: it wanted no result any more. */
   | ({ readonly type: "call.sent"; readonly outcome: "settled" | "refused"; readonly attempts: number } & CallName)
   | ({ readonly type: "call.unsent"; readonly failure: Failure; readonly retryInMs?: number } & CallName)

@@ -72,7 +72,19 @@ async function serveSession(work: ClaimedWork, sessionId: string, client: Anthro
   sandbox.acquire(leaseEnd.signal).catch(() => undefined);
   const { timeoutMs, maxIdleMs, maxHeldMs, drainMs } = options;
   const limits = { timeoutMs, maxIdleMs, maxHeldMs, drainMs };
-  const session = new Session({ client, workId: work.workId, sessionId, sandbox, journal, customTools, ...limits, observe, secrets, lease: leaseEnd.signal, stop });
+  const session = new Session({
+    client,
+    workId: work.workId,
+    sessionId,
+    sandbox,
+    journal,
+    customTools,
+    ...limits,
+    observe,
+    secrets,
+    lease: leaseEnd.signal,
+    stop,
+  });
   return await session.serve();
 }
 
@@ -115,7 +127,8 @@ async function stopItem(client: Anthropic, { workId }: ClaimedWork, { options, o
       return true;
     } catch (error) {
       if (statusOf(error) === 409) return true; // stopped already
-      const retryInMs = isFinal(error) || attempt + 1 === stopAttempts ? 0 : Math.max(Math.min(retryAfterMs(error), 5_000), backOffMs(attempt, 250, 2_000));
+      const retryInMs =
+        isFinal(error) || attempt + 1 === stopAttempts ? 0 : Math.max(Math.min(retryAfterMs(error), 5_000), backOffMs(attempt, 250, 2_000));
       observe({ type: "lease.failed", workId, failure: secrets.failure(error), retryInMs });
       if (retryInMs === 0) return false;
       await sleep(retryInMs, never);

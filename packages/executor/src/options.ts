@@ -60,7 +60,17 @@ export interface WorkerOptions {
 export type ResolvedOptions = Required<
   Pick<
     WorkerOptions,
-    "environmentId" | "environmentKey" | "baseUrl" | "maxSessions" | "maxIdleMs" | "maxHeldMs" | "afterItem" | "keepMs" | "atShutdown" | "sweepMs" | "drainMs"
+    | "environmentId"
+    | "environmentKey"
+    | "baseUrl"
+    | "maxSessions"
+    | "maxIdleMs"
+    | "maxHeldMs"
+    | "afterItem"
+    | "keepMs"
+    | "atShutdown"
+    | "sweepMs"
+    | "drainMs"
   >
 > & {
   readonly timeoutMs: (tool: string) => number;
@@ -69,8 +79,7 @@ export type ResolvedOptions = Required<
 /** The longest that the portable `Sandbox` takes. */
 const longestMs = 2_000_000_000;
 
-const milliseconds = (fallback: number) =>
-  z.number().int().min(0).max(longestMs, "at most 2,000,000,000").default(fallback);
+const milliseconds = (fallback: number) => z.number().int().min(0).max(longestMs, "at most 2,000,000,000").default(fallback);
 
 const schema = z.object({
   environmentId: z.string().regex(/^[\w-]{1,200}$/u, "give the environment's id, such as env_011CZ…"),

@@ -110,7 +110,11 @@ export class Poller {
     const said = `the control plane answered ${status}: ${secrets.failure(cause).message}`;
     const options = { effect: "none" } as const;
     if (status === 401) {
-      return new SandboxError("unauthenticated", `the environment key was refused; check ANTHROPIC_ENVIRONMENT_KEY (option environmentKey). ${said}`, options);
+      return new SandboxError(
+        "unauthenticated",
+        `the environment key was refused; check ANTHROPIC_ENVIRONMENT_KEY (option environmentKey). ${said}`,
+        options,
+      );
     }
     if (status === 403) {
       const what = `the environment key does not open environment ${environmentId}; ANTHROPIC_ENVIRONMENT_ID and ANTHROPIC_ENVIRONMENT_KEY must belong together`;

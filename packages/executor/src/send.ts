@@ -56,7 +56,9 @@ type SendParams = Parameters<Anthropic["beta"]["sessions"]["events"]["send"]>[1]
 /** The kind of the result is the kind of the call; the other one would leave it open. */
 function resultEvent(call: ToolUse, { isError, content }: CallResult): SendParams["events"][number] {
   const answer = { is_error: isError, content: [...content] as never };
-  return call.custom ? { type: "user.custom_tool_result", custom_tool_use_id: call.id, ...answer } : { type: "user.tool_result", tool_use_id: call.id, ...answer };
+  return call.custom
+    ? { type: "user.custom_tool_result", custom_tool_use_id: call.id, ...answer }
+    : { type: "user.tool_result", tool_use_id: call.id, ...answer };
 }
 
 /** A result that cannot be refused for what is in it; `undefined` when this one is such already. */
@@ -64,5 +66,7 @@ function withoutMedia({ content }: CallResult, status: number): CallResult | und
   const plain = content.every(({ type }) => type === "text");
   if (plain && status === 400) return undefined;
   const text = `The tool ran, but its result was refused by the control plane (HTTP ${status}), so it is not shown.`;
-  return content.length === 1 && content[0]?.type === "text" && content[0].text === text ? undefined : { isError: true, content: [{ type: "text", text }] };
+  return content.length === 1 && content[0]?.type === "text" && content[0].text === text
+    ? undefined
+    : { isError: true, content: [{ type: "text", text }] };
 }

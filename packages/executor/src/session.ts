@@ -196,7 +196,14 @@ export class Session {
     }
     if (outcome === "settled") return this.#dispatcher.settled(call.id);
     const { result, replayed } = outcome;
-    observe({ type: "call.finished", isError: result.isError, text: textOf(result.content), durationMs: performance.now() - startedAt, replayed, ...name });
+    observe({
+      type: "call.finished",
+      isError: result.isError,
+      text: textOf(result.content),
+      durationMs: performance.now() - startedAt,
+      replayed,
+      ...name,
+    });
     this.#dispatcher.ended(call.id);
     this.#advance();
     if (isDropped(controller.signal)) return;
@@ -255,7 +262,14 @@ export class Session {
 
   #nameOf(call: ToolUse): CallName {
     const { workId, sessionId } = this.#options;
-    return { workId, sessionId, callId: call.id, tool: call.name, custom: call.custom, ...(call.threadId === undefined ? {} : { threadId: call.threadId }) };
+    return {
+      workId,
+      sessionId,
+      callId: call.id,
+      tool: call.name,
+      custom: call.custom,
+      ...(call.threadId === undefined ? {} : { threadId: call.threadId }),
+    };
   }
 }
 

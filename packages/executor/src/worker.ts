@@ -82,7 +82,9 @@ export class Worker {
     }
     requireCapabilities(provider, this.#spec, ["shell"]);
     if (provider.capabilitiesFor(this.#spec).files.confined === false) {
-      throw new SandboxError("unsupported", `${provider.name} cannot hold file tools within the work directory (capability files.confined)`, { effect: "none" });
+      throw new SandboxError("unsupported", `${provider.name} cannot hold file tools within the work directory (capability files.confined)`, {
+        effect: "none",
+      });
     }
   }
 

@@ -6,7 +6,14 @@ import type { SessionEvent } from "../src/stream.ts";
 const readers: ReadonlySet<string> = new Set(["read", "glob"]);
 const lookUp = ({ name }: { readonly name: string }) => (name === "foreign" ? undefined : { readOnly: readers.has(name) });
 const stamp = (second: number): string => `2026-11-24T10:00:${String(second).padStart(2, "0")}.000001Z`;
-const use = (id: string, name: string, more = {}): SessionEvent => ({ type: "agent.tool_use", id, name, input: {}, processed_at: stamp(10), ...more });
+const use = (id: string, name: string, more = {}): SessionEvent => ({
+  type: "agent.tool_use",
+  id,
+  name,
+  input: {},
+  processed_at: stamp(10),
+  ...more,
+});
 const said = (decisions: readonly Decision[]): readonly string[] => decisions.map(({ type, call }) => `${type} ${call.id}`);
 
 function told(events: readonly SessionEvent[]): Dispatcher {
@@ -17,8 +24,16 @@ function told(events: readonly SessionEvent[]): Dispatcher {
 
 test("an answered call does not run, wherever its answer stands", () => {
   const answer = { type: "user.tool_result", tool_use_id: "a" };
-  expect(told([use("a", "bash"), answer]).decide().filter(({ type }) => type === "run")).toEqual([]);
-  expect(told([answer, use("a", "bash")]).decide().filter(({ type }) => type === "run")).toEqual([]);
+  expect(
+    told([use("a", "bash"), answer])
+      .decide()
+      .filter(({ type }) => type === "run"),
+  ).toEqual([]);
+  expect(
+    told([answer, use("a", "bash")])
+      .decide()
+      .filter(({ type }) => type === "run"),
+  ).toEqual([]);
 });
 
 test("a foreign answer cancels a running call, our own does not", () => {
@@ -65,7 +80,14 @@ test("a held call holds up nobody, and takes its turn when it is released", () =
 /** Any mix of calls, each said one to three times, with ends of running calls in between. */
 const steps = fc.array(
   fc.oneof(
-    { weight: 3, arbitrary: fc.record({ type: fc.constant("call" as const), id: fc.integer({ min: 0, max: 9 }), name: fc.constantFrom("bash", "write", "read", "glob", "foreign") }) },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        type: fc.constant("call" as const),
+        id: fc.integer({ min: 0, max: 9 }),
+        name: fc.constantFrom("bash", "write", "read", "glob", "foreign"),
+      }),
+    },
     { weight: 2, arbitrary: fc.record({ type: fc.constant("end" as const), pick: fc.nat() }) },
     { weight: 1, arbitrary: fc.record({ type: fc.constant("settle" as const), id: fc.integer({ min: 0, max: 9 }) }) },
     { weight: 1, arbitrary: fc.record({ type: fc.constant("thread" as const), id: fc.integer({ min: 0, max: 2 }) }) },

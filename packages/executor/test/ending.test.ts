@@ -11,7 +11,12 @@ const slow = async ({ request, signal }: { readonly request: { readonly command:
 test("an item whose turn is over is stopped after maxIdleMs, and the session's next one finds the same sandbox", async () => {
   await using harness = await startHarness();
   const session = harness.session({
-    script: { turns: [{ calls: [{ name: "bash", input: { command: "one" } }], idle: { type: "end_turn" } }, { calls: [{ name: "bash", input: { command: "two" } }] }] },
+    script: {
+      turns: [
+        { calls: [{ name: "bash", input: { command: "one" } }], idle: { type: "end_turn" } },
+        { calls: [{ name: "bash", input: { command: "two" } }] },
+      ],
+    },
   });
   const worker = harness.work({ maxIdleMs: 20 });
   expect((await worker.until("item.ended")).because).toBe("idle");
@@ -79,7 +84,9 @@ test("a health check is stopped and reported", async () => {
 test("an interrupt cancels the running call, answers nothing, and the session goes on", async () => {
   await using harness = await startHarness({}, { shell: slow });
   const session = harness.session({
-    script: { turns: [{ calls: [sleepCall, { name: "bash", input: { command: "later" } }] }, { calls: [{ name: "bash", input: { command: "after" } }] }] },
+    script: {
+      turns: [{ calls: [sleepCall, { name: "bash", input: { command: "later" } }] }, { calls: [{ name: "bash", input: { command: "after" } }] }],
+    },
   });
   const worker = harness.work();
   await worker.until("call.started");
@@ -95,7 +102,17 @@ test("an interrupt cancels the running call, answers nothing, and the session go
 test("a terminated thread's running and held calls are dropped, other threads go on", async () => {
   await using harness = await startHarness({}, { shell: slow });
   const session = harness.session({
-    script: { turns: [{ calls: [{ ...sleepCall, thread: "child" }, { name: "bash", input: { command: "held" }, permission: "ask", thread: "child" }, { name: "bash", input: { command: "main" } }] }] },
+    script: {
+      turns: [
+        {
+          calls: [
+            { ...sleepCall, thread: "child" },
+            { name: "bash", input: { command: "held" }, permission: "ask", thread: "child" },
+            { name: "bash", input: { command: "main" } },
+          ],
+        },
+      ],
+    },
   });
   const worker = harness.work();
   await worker.until("call.held");

@@ -15,11 +15,23 @@ const refusal = (state: string, last: string | null): Answer => ({
   status: 412,
   body: {
     type: "error",
-    error: { type: "invalid_request_error", message: "m", details: { error_code: "heartbeat_precondition_failed", current_state: { state, last_heartbeat: last, lease_extended: false, ttl_seconds: 60 } } },
+    error: {
+      type: "invalid_request_error",
+      message: "m",
+      details: {
+        error_code: "heartbeat_precondition_failed",
+        current_state: { state, last_heartbeat: last, lease_extended: false, ttl_seconds: 60 },
+      },
+    },
   },
 });
 
-function startLease(answers: readonly Answer[]): { readonly lease: Lease; readonly expected: readonly (string | null)[]; readonly happened: readonly string[]; readonly adopted: Promise<void> } {
+function startLease(answers: readonly Answer[]): {
+  readonly lease: Lease;
+  readonly expected: readonly (string | null)[];
+  readonly happened: readonly string[];
+  readonly adopted: Promise<void>;
+} {
   const expected: (string | null)[] = [];
   const happened: string[] = [];
   const adopted = Promise.withResolvers<void>();
@@ -86,7 +98,8 @@ test("without an answer for the time to live the lease is assumed lost, and befo
 });
 
 test("an item that the control plane wants stopped is cancelled and stopped, a lost one is not", async () => {
-  const shell = async ({ signal }: { readonly signal: AbortSignal }) => await new Promise<never>((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+  const shell = async ({ signal }: { readonly signal: AbortSignal }) =>
+    await new Promise<never>((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
   await using harness = await startHarness({ behaviour: { leaseTtlMs: 2_000 } }, { shell });
   const script = { turns: [{ calls: [{ name: "bash", input: { command: "sleep" } }] }] };
   const asked = harness.session({ script });
@@ -94,7 +107,11 @@ test("an item that the control plane wants stopped is cancelled and stopped, a l
   const worker = harness.work();
   await worker.until("call.started", () => worker.ofType("call.started").length === 2);
   const [workId] = asked.work.map(({ id }) => id);
-  harness.simulator.addRequestFault({ endpoint: "work.heartbeat", where: (request) => request.workId === workId, transform: (body) => ({ ...(body as object), state: "stopping" }) });
+  harness.simulator.addRequestFault({
+    endpoint: "work.heartbeat",
+    where: (request) => request.workId === workId,
+    transform: (body) => ({ ...(body as object), state: "stopping" }),
+  });
   harness.simulator.addRequestFault({ endpoint: "work.heartbeat", where: (request) => request.workId === lost.work[0]?.id, status: 412 });
   await worker.until("item.ended", () => worker.ofType("item.ended").length >= 2);
   const ends = new Map(worker.ofType("item.ended").map(({ sessionId, because, stopped }) => [sessionId, [because, stopped]]));

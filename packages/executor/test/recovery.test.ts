@@ -28,10 +28,26 @@ test("a send that fails some times is repeated until it is stored, once", async 
 test("a result that the control plane refuses for good is not run again, and later calls go on", async () => {
   await using harness = await startHarness();
   harness.simulator.addRequestFault({ endpoint: "events.send", status: 400 });
-  const session = harness.session({ script: { turns: [{ calls: [{ name: "bash", input: { command: "a" } }, { name: "bash", input: { command: "b" } }] }] } });
+  const session = harness.session({
+    script: {
+      turns: [
+        {
+          calls: [
+            { name: "bash", input: { command: "a" } },
+            { name: "bash", input: { command: "b" } },
+          ],
+        },
+      ],
+    },
+  });
   const worker = harness.work();
   await worker.until("call.sent", () => worker.ofType("call.sent").length === 2);
-  expect(worker.ofType("call.sent").map(({ outcome }) => outcome).toSorted()).toEqual(["refused", "settled"]);
+  expect(
+    worker
+      .ofType("call.sent")
+      .map(({ outcome }) => outcome)
+      .toSorted(),
+  ).toEqual(["refused", "settled"]);
   session.cutStreams();
   await worker.until("stream.connected", () => worker.ofType("stream.connected").length === 2);
   await harness.simulator.waitForRequest(({ endpoint }) => endpoint === "events.list");
@@ -83,13 +99,17 @@ test("a sandbox that is gone in mid-call gives an error result, the next call ge
     return await new Promise<never>(() => undefined);
   };
   await using harness = await startHarness({}, { shell });
-  const session = harness.session({ script: { turns: [{ calls: [{ name: "bash", input: { command: "build" } }] }, { calls: [{ name: "bash", input: { command: "next" } }] }] } });
+  const session = harness.session({
+    script: { turns: [{ calls: [{ name: "bash", input: { command: "build" } }] }, { calls: [{ name: "bash", input: { command: "next" } }] }] },
+  });
   harness.work();
   await started.promise;
   harness.sandboxes.destroyAll();
   const { calls } = await session.finished;
   expect(calls[0]?.result?.isError).toBe(true);
-  expect(calls[0]?.result?.text).toMatch(/^bash: the sandbox was lost while this call ran .*It is unknown whether the call's effect happened.*Note: the sandbox was replaced by a new, empty one/su);
+  expect(calls[0]?.result?.text).toMatch(
+    /^bash: the sandbox was lost while this call ran .*It is unknown whether the call's effect happened.*Note: the sandbox was replaced by a new, empty one/su,
+  );
   expect(calls[1]?.result).toMatchObject({ text: "next", isError: false });
   expect(harness.sandboxes.commands).toEqual(["build", "next"]);
 });
@@ -97,17 +117,30 @@ test("a sandbox that is gone in mid-call gives an error result, the next call ge
 test("a sandbox that cannot be made answers the pending calls with an error result", async () => {
   await using harness = await startHarness();
   const { SandboxError } = await import("@glovebox/core");
-  const provider = { ...harness.sandboxes.provider, create: async () => Promise.reject(new SandboxError("unavailable", "no engine answers", { effect: "none" })) };
+  const provider = {
+    ...harness.sandboxes.provider,
+    create: async () => Promise.reject(new SandboxError("unavailable", "no engine answers", { effect: "none" })),
+  };
   const session = harness.session({ script: oneCall("echo") });
   const worker = harness.work({ provider });
   const { calls } = await session.finished;
-  expect(calls[0]?.result).toMatchObject({ isError: true, text: "The sandbox of this session could not be started, so nothing was run: [unavailable] no engine answers" });
+  expect(calls[0]?.result).toMatchObject({
+    isError: true,
+    text: "The sandbox of this session could not be started, so nothing was run: [unavailable] no engine answers",
+  });
   expect(worker.ofType("sandbox.failed")[0]).toMatchObject({ failure: { code: "unavailable" } });
 });
 
 test("calls that history shows as answered are not run again, also when the answer stands on a later page", async () => {
   await using harness = await startHarness({ behaviour: { reclaimOlderThanMs: 20 } });
-  const session = harness.session({ script: { turns: [{ calls: [{ name: "bash", input: { command: "a" } }], idle: { type: "end_turn" } }, { calls: [{ name: "bash", input: { command: "b" } }] }] } });
+  const session = harness.session({
+    script: {
+      turns: [
+        { calls: [{ name: "bash", input: { command: "a" } }], idle: { type: "end_turn" } },
+        { calls: [{ name: "bash", input: { command: "b" } }] },
+      ],
+    },
+  });
   const first = harness.work({ maxIdleMs: 10 });
   await first.until("item.ended");
   await first.stop();

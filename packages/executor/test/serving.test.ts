@@ -100,7 +100,11 @@ test("custom tools are dispatched by kind and name, validated, and answered in t
   await using harness = await startHarness();
   const add = customTool({ name: "add", inputSchema: z.object({ a: z.number(), b: z.number() }), run: ({ a, b }) => `${a + b}` });
   const fails = customTool({ name: "fails", inputSchema: { type: "object" }, run: () => Promise.reject(new Error("no luck")) });
-  const own = customTool({ name: "bash", inputSchema: { type: "object", properties: { n: { type: "integer" } }, required: ["n"] }, run: () => "the application's own bash" });
+  const own = customTool({
+    name: "bash",
+    inputSchema: { type: "object", properties: { n: { type: "integer" } }, required: ["n"] },
+    run: () => "the application's own bash",
+  });
   const session = harness.session({
     script: {
       turns: [
@@ -175,7 +179,12 @@ test("wrong options are refused with their name and without their value", () => 
 
 test("no credential reaches an observer, a sandbox or a result", async () => {
   await using harness = await startHarness();
-  harness.simulator.addRequestFault({ endpoint: "events.send", status: 500, message: `leaking ${harness.simulator.environmentKey}`, headers: { "retry-after-ms": "1" } });
+  harness.simulator.addRequestFault({
+    endpoint: "events.send",
+    status: 500,
+    message: `leaking ${harness.simulator.environmentKey}`,
+    headers: { "retry-after-ms": "1" },
+  });
   const requests: string[] = [];
   const session = harness.session({ script: { turns: [{ calls: [bash("x")] }] } });
   const tokens = new Set<string>([harness.simulator.environmentKey]);

@@ -53,7 +53,10 @@ export function prepareCustomTools(tools: readonly CustomTool[]): ReadonlyMap<st
     if (!/^[A-Za-z0-9_-]{1,128}$/u.test(tool.name)) throw wrong("give a name of 1 to 128 characters of A-Z, a-z, 0-9, _ and -");
     if (prepared.has(tool.name)) throw wrong("registered twice");
     try {
-      prepared.set(tool.name, { tool, schema: (isZod(tool.inputSchema) ? tool.inputSchema : z.fromJSONSchema(tool.inputSchema)) as z.ZodType<never> });
+      prepared.set(tool.name, {
+        tool,
+        schema: (isZod(tool.inputSchema) ? tool.inputSchema : z.fromJSONSchema(tool.inputSchema)) as z.ZodType<never>,
+      });
     } catch (cause) {
       throw wrong("its inputSchema is neither a zod schema nor a JSON schema that can be checked", cause);
     }

@@ -18,7 +18,10 @@ export const editTool: AgentTool = agentTool({
     if (oldString === "") throw new ToolError("edit: old_string is required");
     if (newString === undefined) throw new ToolError("edit: new_string is required");
   },
-  run: async ({ file_path: path, old_string: oldString, new_string: newString = "", replace_all: replaceAll }, { sandbox, signal, timeoutMs, call }) => {
+  run: async (
+    { file_path: path, old_string: oldString, new_string: newString = "", replace_all: replaceAll },
+    { sandbox, signal, timeoutMs, call },
+  ) => {
     const roots = toolRoots(sandbox);
     const limits = { roots, signal, timeoutMs };
     // text with a lone surrogate cannot be in a file

@@ -29,7 +29,8 @@ export const grepTool: AgentTool = agentTool({
     } catch (error) {
       if (SandboxError.is(error) && error.code === "deadline_exceeded") throw new ToolError(`grep: timed out after ${limitMs / 1000}s`);
       if (SandboxError.is(error) && error.reason === "grep_failed") throw new ToolError(`grep: rg failed: ${plainMessage(error)}`);
-      if (SandboxError.is(error) && error.code === "invalid_argument" && error.reason === undefined) throw new ToolError(`grep: invalid regex: ${plainMessage(error)}`);
+      if (SandboxError.is(error) && error.code === "invalid_argument" && error.reason === undefined)
+        throw new ToolError(`grep: invalid regex: ${plainMessage(error)}`);
       throw fileFailure("grep", path === "" ? "." : path, error, roots);
     }
   },

@@ -54,7 +54,12 @@ async function readRange(path: string, first: number, last: number, { sandbox, s
   }
   try {
     // one more, for the line feed at the end that is not counted
-    const { content } = await sandbox.files.readLines(absolutePath(sandbox, path), { ...limits, start, ...(last > 0 ? { end: last } : {}), maxBytes: maxFileBytes + 1 });
+    const { content } = await sandbox.files.readLines(absolutePath(sandbox, path), {
+      ...limits,
+      start,
+      ...(last > 0 ? { end: last } : {}),
+      maxBytes: maxFileBytes + 1,
+    });
     const text = decode(path, content);
     const whole = last > 0 && count(text, "\n") === last - start + 1 ? text.slice(0, -1) : text;
     if (Buffer.byteLength(whole) > maxFileBytes) throw tooLargeRange(path, first, last, start);
@@ -71,7 +76,9 @@ function tooLargeRange(path: string, first: number, last: number, start: number)
         "The read tool cannot return part of a line, so view_range cannot narrow this further.",
     );
   }
-  return new ToolError(`read: view_range [${first}, ${last}] of ${path} exceeds ${maxFileBytes}-byte limit. Narrow the view_range to read a smaller portion.`);
+  return new ToolError(
+    `read: view_range [${first}, ${last}] of ${path} exceeds ${maxFileBytes}-byte limit. Narrow the view_range to read a smaller portion.`,
+  );
 }
 
 export function isTooLarge(error: unknown): boolean {
