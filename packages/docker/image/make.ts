@@ -46,10 +46,12 @@ async function main(): Promise<void> {
 
 /** @returns the recipe of the image of that name, empty where it was built otherwise, `undefined` where there is none */
 async function imageRecipe(engine: Engine, name: string): Promise<string | undefined> {
-  const answer = await engine.json<{ Config?: { Labels?: Readonly<Record<string, string>> | null } }>("GET", `/images/${name}/json`).catch((cause: unknown): undefined => {
-    if (cause instanceof EngineFailure && cause.status === 404) return undefined;
-    return rethrow(`image ${name}`, "none")(cause);
-  });
+  const answer = await engine
+    .json<{ Config?: { Labels?: Readonly<Record<string, string>> | null } }>("GET", `/images/${name}/json`)
+    .catch((cause: unknown): undefined => {
+      if (cause instanceof EngineFailure && cause.status === 404) return undefined;
+      return rethrow(`image ${name}`, "none")(cause);
+    });
   return answer && (answer.Config?.Labels?.[RECIPE_LABEL] ?? "");
 }
 
@@ -65,9 +67,12 @@ async function buildArchive(archive: string, { mirror, suite }: AptSource, cache
   const startedAt = performance.now();
   try {
     say(`installing Debian ${suite} and ${packages.length} packages (about a minute)`);
-    await run("debootstrap", ["--variant=minbase", `--include=${packages.join(",")}`, suite, root, mirror], { maxBuffer: 64 * 1024 * 1024 }).catch(explain);
+    await run("debootstrap", ["--variant=minbase", `--include=${packages.join(",")}`, suite, root, mirror], { maxBuffer: 64 * 1024 * 1024 }).catch(
+      explain,
+    );
     for (const path of leftOut) await rm(join(root, path), { recursive: true, force: true });
-    for (const directory of ["var/cache/apt/archives/partial", "var/lib/apt/lists/partial", "var/log"]) await mkdir(join(root, directory), { recursive: true });
+    for (const directory of ["var/cache/apt/archives/partial", "var/lib/apt/lists/partial", "var/log"])
+      await mkdir(join(root, directory), { recursive: true });
     for (const [path, line] of Object.entries(agent)) await appendFile(join(root, path), line);
     for (const directory of ["home/agent", "workspace"]) {
       await mkdir(join(root, directory), { recursive: true, mode: 0o755 });
@@ -76,7 +81,9 @@ async function buildArchive(archive: string, { mirror, suite }: AptSource, cache
     say("packing");
     await run("tar", ["--create", "--numeric-owner", "--sort=name", `--file=${archive}.part`, `--directory=${root}`, "."]);
     await rename(`${archive}.part`, archive);
-    say(`packed ${Math.round((await stat(archive)).size / 1024 ** 2)} MiB in ${Math.round((performance.now() - startedAt) / 1000)} s, kept at ${archive}`);
+    say(
+      `packed ${Math.round((await stat(archive)).size / 1024 ** 2)} MiB in ${Math.round((performance.now() - startedAt) / 1000)} s, kept at ${archive}`,
+    );
   } finally {
     await rm(root, { recursive: true, force: true });
   }
@@ -88,15 +95,27 @@ function explain(error: NodeJS.ErrnoException & { stdout?: string; stderr?: stri
   throw failed(`debootstrap failed; does apt-get update work here? It said:\n  ${last}`);
 }
 
-async function importArchive(engine: Engine, archive: string, image: { readonly repository: string; readonly tag: string; readonly recipe: string }): Promise<void> {
+async function importArchive(
+  engine: Engine,
+  archive: string,
+  image: { readonly repository: string; readonly tag: string; readonly recipe: string },
+): Promise<void> {
   say(`importing into the engine at ${engine.address.name}`);
   const changes = [...configuration, `LABEL ${RECIPE_LABEL}=${image.recipe}`].map((change) => ["changes", change] as const);
-  const search = new URLSearchParams([["fromSrc", "-"], ["repo", image.repository], ["tag", image.tag], ...changes.map(([key, value]) => [key, value])] as [string, string][]);
+  const search = new URLSearchParams([
+    ["fromSrc", "-"],
+    ["repo", image.repository],
+    ["tag", image.tag],
+    ...changes.map(([key, value]) => [key, value]),
+  ] as [string, string][]);
   const answer = await engine
     .bytes("POST", `/images/create?${search.toString()}`, { archive: createReadStream(archive), timeoutMs: 10 * 60_000 })
     .catch(rethrow("import the image", "unknown"));
   // the status was sent before the import began: a failure is a line of the body
-  for (const line of answer.toString("utf8").split("\n").filter((text) => text.trim() !== "")) {
+  for (const line of answer
+    .toString("utf8")
+    .split("\n")
+    .filter((text) => text.trim() !== "")) {
     const { error } = JSON.parse(line) as { error?: string };
     if (error !== undefined) throw failed(`the engine could not import ${archive}: ${error}`);
   }

@@ -1,11 +1,11 @@
 import { SandboxError } from "@glovebox/core";
-import type { GuestStream } from "@glovebox/guest";
+import type { GuestStream, GuestStreamReceiver } from "@glovebox/guest";
 import { nodeGuestStream } from "@glovebox/guest/node";
 import { inside } from "./container.ts";
 import type { Engine } from "./engine.ts";
 import { rethrow } from "./errors.ts";
 
-const MAX_STDERR = 2000;
+const MAX_COMPLAINT = 2000;
 
 /** Reaches the guest over the stdio of an engine exec that stays open: for engines that see no sockets of this machine. */
 export class ExecDoor {
@@ -34,24 +34,43 @@ export class ExecDoor {
     let complaint = "";
     const start = { Detach: false, Tty: false };
     const duplex = await this.#engine
-      .hijack(`/exec/${exec}/start`, start, signal, (text) => (complaint = (complaint + text).slice(0, MAX_STDERR)))
+      .hijack(`/exec/${exec}/start`, start, signal, (text) => (complaint = (complaint + text).slice(0, MAX_COMPLAINT)))
       .catch(rethrow("connect to the guest", "none"));
     const stream = nodeGuestStream(duplex);
-    return {
-      ...stream,
-      start: (receiver) =>
-        stream.start({
-          bytes: (chunk) => receiver.bytes(chunk),
-          drained: () => receiver.drained(),
-          closed: (cause) => receiver.closed(cause ?? said(complaint)),
-        }),
-    };
+    return { ...stream, start: (receiver) => stream.start(new EngineTextFilter(receiver, () => complaint)) };
   }
 
   /** Its streams belong to who took them. */
   async close(): Promise<void> {}
 }
 
-function said(complaint: string): SandboxError | undefined {
-  return complaint === "" ? undefined : new SandboxError("unavailable", `guest connect: ${complaint.trim()}`, { effect: "none" });
+/**
+ * Where the engine cannot start the program after all, it writes why (`OCI runtime exec failed: …`) where the program's output would be. A guest's first byte
+ * is 0, because no frame is longer than 16 MiB.
+ */
+class EngineTextFilter implements GuestStreamReceiver {
+  readonly #receiver: GuestStreamReceiver;
+  readonly #complaint: () => string;
+  #text: string | undefined;
+  #isGuest = false;
+
+  constructor(receiver: GuestStreamReceiver, complaint: () => string) {
+    this.#receiver = receiver;
+    this.#complaint = complaint;
+  }
+
+  bytes(chunk: Uint8Array): void {
+    this.#isGuest ||= this.#text === undefined && chunk[0] === 0;
+    if (this.#isGuest) return this.#receiver.bytes(chunk);
+    this.#text = ((this.#text ?? "") + Buffer.from(chunk).toString("utf8")).slice(0, MAX_COMPLAINT);
+  }
+
+  drained(): void {
+    this.#receiver.drained();
+  }
+
+  closed(cause: Error | undefined): void {
+    const said = (this.#text ?? this.#complaint()).trim();
+    this.#receiver.closed(cause ?? (said === "" ? undefined : new SandboxError("unavailable", `guest connect: ${said}`, { effect: "none" })));
+  }
 }

@@ -71,7 +71,6 @@ export class DockerProvider implements SandboxProvider {
     const creation = randomUUID();
     const { ownership } = request;
     const owner = ownership.by === "process" ? markProcess(ownership.pid) : undefined;
-    await sockets?.prepare();
     const body = containerBody({
       request,
       image,
@@ -81,9 +80,11 @@ export class DockerProvider implements SandboxProvider {
       owner,
       mounts: sockets && { binary, sockets: sockets.path },
     });
-    signal.throwIfAborted();
-    const container = await this.#containers.create(request.id, creation, body);
+    const madeDirectory = await sockets?.prepare();
+    let container: string | undefined;
     try {
+      signal.throwIfAborted();
+      container = await this.#containers.create(request.id, creation, body);
       signal.throwIfAborted();
       if (sockets === undefined) await this.#containers.putArchive(container, request.id, await guestArchive(binary));
       signal.throwIfAborted();
@@ -91,8 +92,10 @@ export class DockerProvider implements SandboxProvider {
       const ref = { provider: NAME, id: request.id, vendorId: container, proof: request.proof };
       return await this.#connect({ ref, workdir: request.spec.workdir, mode: "takeover", door, sockets, start: true }, signal);
     } catch (error) {
-      await this.#containers.remove(container, request.id); // before the abort is told: nothing is left behind when the caller knows
-      await sockets?.remove();
+      // before the failure is told: nothing is left behind when the caller knows
+      if (container !== undefined) await this.#containers.remove(container, request.id);
+      const taken = SandboxError.is(error) && error.code === "already_exists"; // then the directory is the other's
+      if (madeDirectory === true && !taken) await sockets?.remove();
       throw error;
     }
   }

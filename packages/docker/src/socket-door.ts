@@ -34,25 +34,28 @@ export class SocketDirectory {
 
   /**
    * Make it, or see that it is as it should be.
+   * @returns whether it was made now, and so is the caller's to remove
    * @throws {SandboxError} `permission_denied`: this user may not, or another user owns it. `invalid_argument`: its path is too long for a socket
    */
-  async prepare(): Promise<void> {
+  async prepare(): Promise<boolean> {
     const longest = join(this.path, socketName());
     if (Buffer.byteLength(longest) > MAX_SOCKET_PATH_BYTES) {
       const message = `${longest} is too long for a socket (${MAX_SOCKET_PATH_BYTES} bytes); give docker({ runtimeDirectory }) a shorter path`;
       throw new SandboxError("invalid_argument", message, { effect: "none" });
     }
+    let made = false;
     try {
       for (const directory of [join(this.#outer, ".."), this.#outer]) {
-        await mkdir(directory, { recursive: directory !== this.#outer, mode: 0o700 }).catch(ifNotThere);
+        made = await makeDirectory(directory, directory !== this.#outer);
         const status = await lstat(directory);
         // a link or another user's directory would put the sockets where others reach them
         if (!status.isDirectory() || (process.getuid !== undefined && status.uid !== process.getuid()))
           throw new Error(`${directory} belongs to someone else`);
         if ((status.mode & 0o077) !== 0) await chmod(directory, 0o700);
       }
-      await mkdir(this.path, { mode: 0o755 }).catch(ifNotThere);
-      await chmod(this.path, 0o755);
+      await makeDirectory(this.path, false);
+      await chmod(this.path, 0o755); // whatever the umask
+      return made;
     } catch (cause) {
       const message = `cannot use ${this.#outer} for the sandbox's sockets; give docker({ runtimeDirectory }) a directory that is this user's own`;
       throw new SandboxError("permission_denied", message, { cause, effect: "none" });
@@ -64,8 +67,14 @@ export class SocketDirectory {
   }
 }
 
-function ifNotThere(error: NodeJS.ErrnoException): void {
-  if (error.code !== "EEXIST") throw error;
+/** @returns whether it was not there before */
+async function makeDirectory(path: string, recursive: boolean): Promise<boolean> {
+  try {
+    return (await mkdir(path, { recursive, mode: 0o700 })) !== undefined || !recursive;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw error;
+  }
 }
 
 const socketName = (): string => `${randomBytes(4).toString("hex")}.sock`;
@@ -120,11 +129,9 @@ export class SocketDoor {
   /** Idempotent. Connections that were handed out stay. */
   async close(): Promise<void> {
     for (const socket of this.#waiting.splice(0)) socket.destroy();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#server.close(() => resolve());
-    await rm(this.#path, { force: true });
+    this.#server.close(); // it ends when the last handed-out connection does, which nobody need wait for
     this.#server.unref();
-    void promise;
+    await rm(this.#path, { force: true });
   }
 
   #arrived(socket: Socket): void {

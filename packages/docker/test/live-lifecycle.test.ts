@@ -1,9 +1,9 @@
-import { existsSync, readdirSync } from "node:fs";
-import { hostname } from "node:os";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
 import { listSandboxes, Sandbox, SandboxError } from "@glovebox/core";
 import { describe, expect, test } from "vitest";
 import { docker } from "../src/index.ts";
-import { resolveOptions } from "../src/options.ts";
 import { attach, containersNamed, create, destroyAfterEach, engine, newId, output, ownerKey, refOf, requestOf } from "./live-docker.ts";
 
 destroyAfterEach();
@@ -81,12 +81,11 @@ test("list finds by labels and tells image, owner and state", async () => {
 });
 
 test("an abort at any step of create leaves no container and no directory behind", async () => {
-  const base = resolveOptions({}, process.env).runtimeDirectory;
-  const before = existsSync(base) ? readdirSync(base) : [];
+  const runtimeDirectory = mkdtempSync(join(tmpdir(), "gb-"));
   for (const afterRequests of [0, 1, 2, 3, 4, 5, 6]) {
     const id = newId();
     const controller = new AbortController();
-    const provider = docker();
+    const provider = docker({ runtimeDirectory });
     const count = countRequests(() => controller.abort(new Error("enough")), afterRequests);
     const outcome = await provider.create(await requestOf(id), { signal: controller.signal }).then(
       (driver) => driver.destroy({ signal: signal() }).then(() => "created"),
@@ -96,7 +95,8 @@ test("an abort at any step of create leaves no container and no directory behind
     if (outcome !== "created") expect(outcome).toEqual(new Error("enough"));
     expect(await containersNamed(id)).toEqual([]);
   }
-  expect((existsSync(base) ? readdirSync(base) : []).filter((name) => !before.includes(name))).toEqual([]);
+  expect(readdirSync(runtimeDirectory)).toEqual([]);
+  rmSync(runtimeDirectory, { recursive: true });
 });
 
 test("a process that has ended leaves its sandboxes to the next list", async () => {
@@ -105,19 +105,28 @@ test("a process that has ended leaves its sandboxes to the next list", async () 
   const driver = await docker().create(request, { signal: signal() });
   await driver.close({ signal: signal() });
   // the same container as another process would have made it: its owner's mark names a start that no process has
-  const [before] = await engine.json<readonly { readonly Id: string; readonly Image: string; readonly Labels: Record<string, string> }[]>("GET", "/containers/json", {
-    query: { filters: JSON.stringify({ name: [`glovebox-${id}$`] }) },
-  });
+  const [before] = await engine.json<readonly { readonly Id: string; readonly Image: string; readonly Labels: Record<string, string> }[]>(
+    "GET",
+    "/containers/json",
+    {
+      query: { filters: JSON.stringify({ name: [`glovebox-${id}$`] }) },
+    },
+  );
   const labels = { ...before!.Labels, "glovebox.owner": JSON.stringify({ ...JSON.parse(before!.Labels["glovebox.owner"]!), started: "1" }) };
   await docker().destroy({ provider: "docker", id, proof: request.proof }, { signal: signal() });
-  await engine.json("POST", "/containers/create", { query: { name: `glovebox-${id}` }, body: { Image: before!.Image, Cmd: ["true"], Labels: labels } });
+  await engine.json("POST", "/containers/create", {
+    query: { name: `glovebox-${id}` },
+    body: { Image: before!.Image, Cmd: ["true"], Labels: labels },
+  });
   const ids = (await Array.fromAsync(listSandboxes(docker(), {}))).map(({ ref }) => ref.id);
   expect(ids).not.toContain(id);
   expect(await containersNamed(id)).toEqual([]);
 });
 
 test("an image that is not there says how to get it", async () => {
-  await expect(create({ image: "glovebox-test/absent:1" })).rejects.toThrow(/has no image "glovebox-test\/absent:1"; get it with `docker pull glovebox-test\/absent:1`/u);
+  await expect(create({ image: "glovebox-test/absent:1" })).rejects.toThrow(
+    /has no image "glovebox-test\/absent:1"; get it with `docker pull glovebox-test\/absent:1`/u,
+  );
 });
 
 test("without a worker for orphanedMs it stops, and attach starts it again", async () => {
