@@ -85,7 +85,7 @@ async function warm(simulator: Simulator): Promise<void> {
 /** 200 sessions open at once, one call a second each. */
 async function manySessions(): Promise<{ readonly latencies: number[]; readonly rssMiB: number }> {
   await using simulator = await startSimulator();
-  await using worker = await startWorker(simulator, "virtual", { flags: ["--max-sessions", "200"] });
+  await using worker = startWorker(simulator, "virtual", { flags: ["--max-sessions", "200"] });
   const rounds = 10;
   const sessions = Array.from({ length: 200 }, (_, index) =>
     simulator.createSession({
