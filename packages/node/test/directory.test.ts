@@ -98,7 +98,10 @@ test("bytes and entries are bounded, and a draft is not left", async () => {
 
 test("an abort is thrown as it is, in the middle of a file too, and no draft is left", async () => {
   const [root, controller] = [await freshDirectory(), new AbortController()];
-  const endless = new ReadableStream<Uint8Array>({ pull: (each) => (controller.abort("enough"), each.enqueue(new Uint8Array(1))) });
+  const endless = new ReadableStream<Uint8Array>(
+    { pull: (each) => (controller.abort("enough"), each.enqueue(new Uint8Array(1))) },
+    { highWaterMark: 0 },
+  );
   const entry: TreeEntry = { type: "file", path: "a", open: async () => endless };
   await expect(writeDirectory([entry], root, { signal: controller.signal, maxBytes: 100 })).rejects.toBe("enough");
   expect(await readdir(root)).toEqual([]);
