@@ -131,7 +131,7 @@ test("whatever comes in whatever order: a call runs at most once, only readers o
         obey();
       }
       while (active.size > 0) {
-        for (const id of [...active]) {
+        for (const id of active) {
           active.delete(id);
           dispatcher.ended(id);
         }

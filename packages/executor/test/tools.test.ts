@@ -5,9 +5,7 @@ import { agentToolset } from "../src/tools/toolset.ts";
 import { type FakeSandboxesOptions, aborted, fakeSandboxes } from "./fake-sandboxes.ts";
 
 /** Runs one tool and gives its text, with `!` before an error's. */
-async function tools(
-  options: FakeSandboxesOptions = {},
-): Promise<{
+async function tools(options: FakeSandboxesOptions = {}): Promise<{
   readonly run: (name: string, input: unknown, more?: Partial<ToolContext>) => Promise<string>;
   readonly sandbox: Sandbox;
   readonly commands: readonly string[];
