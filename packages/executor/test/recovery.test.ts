@@ -54,6 +54,20 @@ test("a result that the control plane refuses for good is not run again, and lat
   expect(harness.sandboxes.commands).toEqual(["a", "b"]);
 });
 
+test("a call whose result was refused is not run again by the session's next item", async () => {
+  await using harness = await startHarness({ behaviour: { leaseTtlMs: 1_000 } });
+  harness.simulator.addRequestFault({ endpoint: "events.send", status: 400 });
+  const session = harness.session({ script: oneCall("once") });
+  const worker = harness.work();
+  await worker.until("call.sent");
+  session.expireLease();
+  await worker.until("item.ended");
+  await worker.until("call.started", () => worker.ofType("call.started").length === 2);
+  await worker.stop();
+  expect(harness.sandboxes.commands).toEqual(["once"]);
+  expect(sends(harness)).toBe(1);
+});
+
 test("a worker that dies in mid-call is followed by one that gets the very call's result", async () => {
   const finish = Promise.withResolvers<void>();
   const shell = async () => (await finish.promise, { output: "built" });
