@@ -1,12 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { type CallRecord, type Simulator, startSimulator, type ToolCall } from "@glovebox/simulator";
+import { removeSandboxes } from "../workers/sandboxes.ts";
 import { startOfficialWorker, startWorker, type WorkerProcess } from "../workers/start.ts";
 import { median, percentile, type Row } from "./row.ts";
 
 /** Whole sessions over the simulator: `glovebox worker` with its tools in Docker, beside the official worker with its tools in process on this machine. */
 type Start = (simulator: Simulator) => WorkerProcess | Promise<WorkerProcess>;
 
-const docker: Start = (simulator) => startWorker(simulator, "docker");
+const docker: Start = (simulator) => startWorker(simulator, "docker", { flags: ["--max-idle", "500ms"] });
 const official: Start = (simulator) => startOfficialWorker(simulator);
 const against = "official worker";
 
@@ -28,6 +29,7 @@ function toolCalls(rounds: number): ToolCall[] {
 /** Median latency of each tool, from the event's emission to its result's receipt. */
 async function warmCalls(start: Start): Promise<Map<string, number>> {
   await using simulator = await startSimulator();
+  await using _sandboxes = removeSandboxes(simulator);
   await using worker = await start(simulator);
   const calls = toolCalls(100);
   const report = await simulator.createSession({ script: { turns: calls.map((call) => ({ calls: [call] })) } }).finished;
@@ -39,6 +41,7 @@ async function warmCalls(start: Start): Promise<Map<string, number>> {
 /** Wall-clock of `sessions` sessions, each with three calls of 200 ms, created at once. */
 async function tenSessions(start: Start): Promise<number> {
   await using simulator = await startSimulator();
+  await using _sandboxes = removeSandboxes(simulator);
   await using worker = await start(simulator);
   await warm(simulator);
   const call = { name: "bash", input: { command: "sleep 0.2; echo done" }, expect: { equals: "done" } };
@@ -57,6 +60,7 @@ async function tenSessions(start: Start): Promise<number> {
 /** From a session's creation to the ack of its work item, by a worker that has waited a while. */
 async function pickUps(start: Start, rounds: number): Promise<number[]> {
   await using simulator = await startSimulator();
+  await using _sandboxes = removeSandboxes(simulator);
   await using _worker = await start(simulator);
   await warm(simulator);
   const times: number[] = [];
@@ -85,6 +89,7 @@ async function warm(simulator: Simulator): Promise<void> {
 /** 200 sessions open at once, one call a second each. */
 async function manySessions(): Promise<{ readonly latencies: number[]; readonly rssMiB: number }> {
   await using simulator = await startSimulator();
+  await using _sandboxes = removeSandboxes(simulator);
   await using worker = startWorker(simulator, "virtual", { flags: ["--max-sessions", "200"] });
   const rounds = 10;
   const sessions = Array.from({ length: 200 }, (_, index) =>

@@ -33,7 +33,7 @@ test("a session runs its whole toolset in a Docker sandbox, through the command 
             {
               name: "read",
               input: { file_path: "total.py", view_range: [1, 2] },
-              expect: { equals: "def total(numbers):\n    return sum(numbers)\n" },
+              expect: { equals: "def total(numbers):\n    return sum(numbers)" },
             },
             { name: "glob", input: { pattern: "**/*.py" }, expect: { equals: "/workspace/total.py" } },
             { name: "grep", input: { pattern: "sum\\(", path: "." }, expect: { contains: "total.py:2:    return sum(numbers)" } },
@@ -46,7 +46,7 @@ test("a session runs its whole toolset in a Docker sandbox, through the command 
               input: { file_path: "../../etc/shadow" },
               expect: { isError: true, equals: `path "../../etc/shadow" is outside the session's working directory` },
             },
-            { name: "bash", input: { command: "ln -s /etc/passwd link; ln -s / root" }, expect: { isError: false } },
+            { name: "bash", input: { command: "ln -s /etc/passwd /workspace/link; ln -s / /workspace/root" }, expect: { isError: false } },
             {
               name: "read",
               input: { file_path: "link" },
