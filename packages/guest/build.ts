@@ -19,8 +19,22 @@ function pinnedToolchain(): string {
 }
 
 function environment(architecture: string): NodeJS.ProcessEnv {
-  const kept = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(GO|CGO)/u.test(name) || ["GOROOT", "GOPATH", "GOCACHE", "GOMODCACHE", "GOPROXY"].includes(name)));
-  return { ...kept, GOOS: "linux", GOARCH: architecture, GOAMD64: "v1", GOARM64: "v8.0", CGO_ENABLED: "0", GOFLAGS: "", GOWORK: "off", GOTOOLCHAIN: pinnedToolchain() };
+  const kept = Object.fromEntries(
+    Object.entries(process.env).filter(
+      ([name]) => !/^(GO|CGO)/u.test(name) || ["GOROOT", "GOPATH", "GOCACHE", "GOMODCACHE", "GOPROXY"].includes(name),
+    ),
+  );
+  return {
+    ...kept,
+    GOOS: "linux",
+    GOARCH: architecture,
+    GOAMD64: "v1",
+    GOARM64: "v8.0",
+    CGO_ENABLED: "0",
+    GOFLAGS: "",
+    GOWORK: "off",
+    GOTOOLCHAIN: pinnedToolchain(),
+  };
 }
 
 function build(into: string): void {
@@ -55,7 +69,9 @@ function requireGo(): void {
   try {
     execFileSync("go", ["version"], { stdio: "ignore" });
   } catch {
-    console.error(`Building the guest needs Go (${pinnedToolchain().replace("go", "")} or, with a network, any from 1.21 on). Install it so that \`go\` is on PATH.`);
+    console.error(
+      `Building the guest needs Go (${pinnedToolchain().replace("go", "")} or, with a network, any from 1.21 on). Install it so that \`go\` is on PATH.`,
+    );
     process.exit(1);
   }
 }

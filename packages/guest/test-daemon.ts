@@ -17,7 +17,8 @@ try {
   go("go", "vet", "./...");
   process.stdout.write(go("go", "test", "./..."));
 } catch (error) {
-  if ((error as NodeJS.ErrnoException).code === "ENOENT") console.error("The guest's tests need Go 1.26; install it so that `go` and `gofmt` are on PATH.");
+  if ((error as NodeJS.ErrnoException).code === "ENOENT")
+    console.error("The guest's tests need Go 1.26; install it so that `go` and `gofmt` are on PATH.");
   else process.stderr.write(String((error as { stdout?: string }).stdout ?? error));
   process.exit(1);
 }

@@ -30,7 +30,7 @@ const (
 	// How often the file system is asked what is free, which costs nothing.
 	diskGlance = 200 * time.Millisecond
 	// How long nothing is counted when nothing seems to be written; others who free space may hide it.
-	diskLongest = 10 * time.Second
+	diskLongest = time.Minute
 	// Counting takes at most this part of the time, unless much is being written.
 	diskRest = 8
 	// What a sandbox that was over its limit may still write when it is started again to be tidied up.

@@ -37,10 +37,11 @@ func readOutputLimit(m *members) outputLimit {
 
 func (l outputLimit) collector() *collector { return &collector{max: l.max, tail: l.tail} }
 
-const maxTimeout = int64(1) << 40
+// Some thirty years; as a duration it stays far below overflow.
+const maxTimeoutMs = int64(1) << 40
 
 func readTimeout(m *members) time.Duration {
-	return time.Duration(m.integerOr("timeoutMs", 1, maxTimeout/int64(time.Millisecond), 0)) * time.Millisecond
+	return time.Duration(m.integerOr("timeoutMs", 1, maxTimeoutMs, 0)) * time.Millisecond
 }
 
 type execRequest struct {
@@ -179,7 +180,7 @@ func (d *daemon) openProgramPipes(r execRequest) (*programPipes, error) {
 	null := uintptr(d.null.Fd())
 	io.theirs = [3]uintptr{null, null, null}
 	open := func(theirEnd int, reading bool) (int, error) {
-		reader, writer, err := newPipe()
+		reader, writer, err := d.newAgentPipe()
 		if err != nil {
 			return -1, err
 		}

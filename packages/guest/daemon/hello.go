@@ -89,7 +89,7 @@ func (d *daemon) greet(c *connection, reader *frameReader) error {
 		"arch": runtime.GOARCH, "version": daemonVersion, "features": features,
 		"user": map[string]any{"uid": d.agent.uid, "gid": d.agent.gid, "home": d.agent.home},
 	})
-	c.send(false, frameHello, 0, answer)
+	c.sendUrgent(frameHello, answer) // ahead of any PONG
 	return nil
 }
 

@@ -59,7 +59,7 @@ func parseConfig(text []byte) (config, error) {
 		c.disk = &diskLimit{bytes: disk.integer("maxBytes", 1, 1<<53), files: disk.integer("maxFiles", 1, 1<<53)}
 		m.adopt("disk", disk)
 	}
-	c.orphaned = time.Duration(m.integerOr("orphanedMs", 0, maxTimeout/int64(time.Millisecond), 0)) * time.Millisecond
+	c.orphaned = time.Duration(m.integerOr("orphanedMs", 0, maxTimeoutMs, 0)) * time.Millisecond
 	c.secret = m.textOr("secret", "")
 	c.threads = int(m.integerOr("threads", leastThreads, 512, defaultThreads))
 	if m.err() == nil && c.listen == "" && c.dialDirectory == "" {

@@ -95,7 +95,7 @@ func (c *connection) write() {
 
 func (c *connection) flushNow() {
 	c.mu.Lock()
-	c.flush = true
+	c.flush = len(c.queued) > 0
 	c.writable.Signal()
 	c.mu.Unlock()
 }
@@ -113,10 +113,8 @@ func (c *connection) send(patient bool, kind byte, stream uint32, parts ...[]byt
 		c.over = true
 		c.flush = true
 		c.transport.Close() // frees a writer that hangs in it
-	case patient && len(c.queued) < maxQueuedBytes/4:
-		if !c.flush {
-			c.timer.Reset(coalesceFor)
-		}
+	case patient && !c.flush && len(c.queued) < maxQueuedBytes/4:
+		c.timer.Reset(coalesceFor)
 		return
 	default:
 		c.flush = true

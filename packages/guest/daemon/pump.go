@@ -171,3 +171,9 @@ func newPipe() (reader, writer int, err error) {
 	err = syscall.Pipe2(ends[:], syscall.O_CLOEXEC)
 	return ends[0], ends[1], err
 }
+
+// newAgentPipe makes a pipe that belongs to the agent, so that its programs can open /dev/stdout and the like.
+func (d *daemon) newAgentPipe() (reader, writer int, err error) {
+	d.threads.do(func() { reader, writer, err = newPipe() })
+	return reader, writer, err
+}

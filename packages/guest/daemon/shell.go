@@ -69,6 +69,7 @@ type shell struct {
 	between *collector // output while no command runs; kept from the last end on
 	heard   []byte     // of the status, not understood yet
 	number  int        // of the command, which its status has to carry
+	masked  bool       // something of the agent's stands before the shell's own `builtin`
 }
 
 func (s *shell) close() {
@@ -122,10 +123,11 @@ func (d *daemon) startDialect(as dialect, cwd string, environment []string) (*sh
 	if err != nil {
 		return fail(err)
 	}
-	outputReader, outputWriter, err := pipeEnds()
+	outputReader, outputWriter, err := d.newAgentPipe()
 	if err != nil {
 		return fail(err)
 	}
+	opened = append(opened, outputReader, outputWriter)
 	statusReader, statusWriter, err := pipeEnds()
 	if err != nil {
 		return fail(err)
@@ -173,6 +175,9 @@ func (s *shell) put(command string) error {
 			return err
 		}
 		text = s.dialect.stored(strings.Count(command, "\n"), s.number)
+	}
+	if s.masked {
+		text = bashUnmask + text
 	}
 	_, err := s.script.WriteString(text)
 	return err
@@ -275,9 +280,15 @@ func (s *shell) inStep() bool {
 		return false
 	}
 	count := 0
-	raw.Control(func(descriptor uintptr) { count, err = syscall.Read(int(descriptor), buffer[:]) })
+	raw.Control(func(descriptor uintptr) { count, _ = syscall.Read(int(descriptor), buffer[:]) })
 	s.heard = append(s.heard, buffer[:max(0, count)]...)
-	return err == syscall.EAGAIN && len(bytes.TrimSpace(s.heard)) == 0
+	heard := s.heard
+	s.heard = nil
+	if !s.dialect.saysWell {
+		return len(heard) == 0
+	}
+	s.masked = s.number > 0 && !bytes.HasSuffix(heard, []byte(bashWell))
+	return !bytes.Contains(heard, []byte(bashStatusMark))
 }
 
 // finished waits a moment for the shell to take the end of the last command's text; one that does not is still at work.
@@ -466,6 +477,7 @@ type dialect struct {
 	piped      func(command string, number int) string
 	stored     func(newlines, number int) string
 	readStatus func(heard *[]byte) (code, number int, understood, broken bool)
+	saysWell   bool // after its status it says `bashWell`
 }
 
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
@@ -481,7 +493,7 @@ var dialects = []dialect{
 			return `IFS= \builtin read -r -d '' -u 202 'GLOVEBOX_COMMAND[0]' && \builtin eval "${GLOVEBOX_COMMAND[0]}"` +
 				bashTail(number) + strings.Repeat("\n", newlines)
 		},
-		readStatus: bashStatus,
+		readStatus: bashStatus, saysWell: true,
 	},
 	{
 		program: "/bin/sh", argv: []string{"/bin/sh"}, statusDescriptor: 8, memoryDescriptor: 9,
@@ -492,11 +504,20 @@ var dialects = []dialect{
 	},
 }
 
+const (
+	bashStatusMark = "/dev/null/"
+	bashWell       = ".\n"
+	// In POSIX mode, and only there, no function stands before `unset`. It changes two options, so it is done only where needed.
+	bashUnmask = `POSIXLY_CORRECT=; \unset -f builtin; \unset -v POSIXLY_CORRECT; `
+)
+
 // bashTail follows the evaluation of a command. The status leaves in the message of a redirection that must fail: no word of it
 // is looked up, so no function, alias or trap of the agent stands in its way. As a condition it neither ends a `set -e` shell
-// nor calls an ERR trap. The lines are as many as the official worker's, so that error texts count the same.
+// nor calls an ERR trap. What follows it tells whether `builtin` is still the shell's own. The lines are as many as the official
+// worker's, so that error texts count the same.
 func bashTail(number int) string {
-	return " </dev/null 201>&- 202<&-; if [[ 1 ]] 2>&201 </dev/null/$?:" + strconv.Itoa(number) + "; then ((1)); fi\n\n"
+	return ` </dev/null 201>&- 202<&-; if [[ 1 ]] 2>&201 <` + bashStatusMark + `"$?":` + strconv.Itoa(number) +
+		`; then ((1)); fi; if { \builtin echo .; } >&201 2>&201; then ((1)); fi` + "\n\n"
 }
 
 func bashStatus(heard *[]byte) (code, number int, understood, broken bool) {
@@ -504,7 +525,7 @@ func bashStatus(heard *[]byte) (code, number int, understood, broken bool) {
 	if !whole {
 		return 0, 0, false, len(*heard) > 4096
 	}
-	_, after, _ := bytes.Cut(line, []byte("/dev/null/"))
+	_, after, _ := bytes.Cut(line, []byte(bashStatusMark))
 	code, number, ok := twoNumbers(after)
 	return code, number, ok, !ok
 }

@@ -13,6 +13,7 @@ import (
 
 const (
 	maxSearches      = 4
+	maxGrepPattern   = 16 << 10
 	maxGrepLine      = 2000
 	maxGrepDepth     = 40
 	maxGrepEntries   = 50_000
@@ -30,7 +31,7 @@ func opGrep(d *daemon, s *stream, m *members, _ *claim) (*outcome, error) {
 	path, roots := m.path("path"), readRoots(m)
 	r := grepRequest{pattern: m.text("pattern"), maxBytes: int(m.integer("maxBytes", 1, maxCollectedBytes))}
 	timeout := time.Duration(m.integer("timeoutMs", 1, grepTimeoutAfter)) * time.Millisecond
-	if m.err() == nil && (r.pattern == "" || len(r.pattern) > maxPatternBytes) {
+	if m.err() == nil && (r.pattern == "" || len(r.pattern) > maxGrepPattern) {
 		m.refuse("pattern", "1 to 16384 bytes")
 	}
 	if err := m.err(); err != nil {

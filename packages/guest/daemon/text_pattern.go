@@ -10,7 +10,8 @@ import (
 
 const (
 	maxExpansions    = 1024
-	maxPatternBytes  = 16 << 10
+	maxBraces        = 64 // each is looked for its end
+	maxPatternBytes  = 4 << 10
 	maxPatternStates = 63
 )
 
@@ -36,6 +37,9 @@ func (s globSegment) match(name string) bool {
 func parseGlob(text string) ([]globPattern, error) {
 	if text == "" || len(text) > maxPatternBytes {
 		return nil, fmt.Errorf("pattern: 1 to %d bytes", maxPatternBytes)
+	}
+	if strings.Count(text, "{") > maxBraces {
+		return nil, fmt.Errorf("pattern: more than %d braces", maxBraces)
 	}
 	expanded, err := expandBraces(text)
 	if err != nil {

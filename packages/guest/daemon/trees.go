@@ -11,8 +11,8 @@ const (
 	direntBufferBytes = 32 << 10
 	// Directories open at once on the way down.
 	maxTreeDepth = 512
-	// How often a directory that others fill meanwhile is emptied again.
-	maxEmptyings = 16
+	// How often a directory is emptied again that others fill meanwhile, or into which what lay deep was moved.
+	maxEmptyings = 4096
 	listBatch    = 64 << 10
 )
 
@@ -250,7 +250,7 @@ func removeEntry(directory int, name string, top, depth int) error {
 	if err := unlinkat(directory, name, atRemovedir); err != syscall.ENOTEMPTY && err != syscall.EEXIST {
 		return err
 	}
-	if depth >= maxTreeDepth/8 {
+	if depth >= maxTreeDepth/2 {
 		var random [12]byte
 		rand.Read(random[:])
 		return renameat2(directory, name, top, ".glovebox-"+hex.EncodeToString(random[:]), 0)

@@ -13,7 +13,8 @@ const run = promisify(execFile);
 /** The image of the live suites. */
 const image = "glovebox-dev:base";
 const binary =
-  process.env["GLOVEBOX_GUEST_BINARY"] ?? fileURLToPath(new URL(`../bin/glovebox-guest-linux-${process.arch === "arm64" ? "arm64" : "amd64"}`, import.meta.url));
+  process.env["GLOVEBOX_GUEST_BINARY"] ??
+  fileURLToPath(new URL(`../bin/glovebox-guest-linux-${process.arch === "arm64" ? "arm64" : "amd64"}`, import.meta.url));
 
 export const types = ["", "HELLO", "OPEN", "DATA", "END", "WINDOW", "EVENT", "CONTROL", "RESULT", "ERROR", "CANCEL", "PING", "PONG", "GOAWAY"];
 
@@ -97,7 +98,8 @@ export class Peer {
     for (;;) {
       const found = look(this.frames);
       if (found !== undefined) return found;
-      if (this.socket.destroyed) throw new Error(`the guest closed; last: ${JSON.stringify(this.frames.slice(-3).map((f) => [f.type, f.stream, f.payload.toString()]))}`);
+      if (this.socket.destroyed)
+        throw new Error(`the guest closed; last: ${JSON.stringify(this.frames.slice(-3).map((f) => [f.type, f.stream, f.payload.toString()]))}`);
       await new Promise<void>((resolve) => {
         const watcher = (): void => {
           this.#watchers.delete(watcher);
@@ -128,7 +130,10 @@ export class Peer {
 
   async event(stream: number, name: string): Promise<Json> {
     return await this.until((frames) =>
-      frames.filter((f) => f.stream === stream && f.type === "EVENT").map((f) => JSON.parse(f.payload.toString()) as Json).find((event) => event.event === name),
+      frames
+        .filter((f) => f.stream === stream && f.type === "EVENT")
+        .map((f) => JSON.parse(f.payload.toString()) as Json)
+        .find((event) => event.event === name),
     );
   }
 
