@@ -62,7 +62,7 @@ async function checkEngine(docker: SandboxProvider, signal: AbortSignal): Promis
     return { finding: { check, status: "ok", found }, probe };
   } catch (error) {
     signal.throwIfAborted();
-    const advice = "start Docker, let this user reach its socket, or set DOCKER_HOST; without an engine only `--provider virtual` works";
+    const advice = "without an engine only `--provider virtual` works";
     return { finding: { check, status: "fail", found: messageOf(error), advice } };
   }
 }
