@@ -24,7 +24,6 @@ export interface Frame {
   readonly payload: Buffer;
 }
 
-// biome-ignore lint: the wire is untyped on purpose; each test says what it expects.
 // oxlint-disable-next-line typescript/no-explicit-any
 export type Json = any;
 
@@ -70,10 +69,14 @@ export class Peer {
     this.#rest = Buffer.concat([this.#rest, chunk]);
     while (this.#rest.length >= 4 && this.#rest.length >= 4 + this.#rest.readUInt32BE(0)) {
       const end = 4 + this.#rest.readUInt32BE(0);
-      const frame = { type: types[this.#rest.readUInt8(4)]!, stream: this.#rest.readUInt32BE(5), payload: Buffer.from(this.#rest.subarray(9, end)) };
+      const frame = {
+        type: types[this.#rest.readUInt8(4)] ?? "",
+        stream: this.#rest.readUInt32BE(5),
+        payload: Buffer.from(this.#rest.subarray(9, end)),
+      };
       this.#rest = this.#rest.subarray(end);
       this.frames.push(frame);
-      if (frame.type === "DATA" && this.grants) this.grant(frame.stream, frame.payload[0]!, frame.payload.length - 1);
+      if (frame.type === "DATA" && this.grants) this.grant(frame.stream, frame.payload.readUInt8(0), frame.payload.length - 1);
     }
     this.#notify();
   }
@@ -132,7 +135,7 @@ export class Peer {
     return await this.until((frames) =>
       frames
         .filter((f) => f.stream === stream && f.type === "EVENT")
-        .map((f) => JSON.parse(f.payload.toString()) as Json)
+        .map((f) => JSON.parse(f.payload.toString()))
         .find((event) => event.event === name),
     );
   }
@@ -146,7 +149,7 @@ export class Peer {
       [last.type === "RESULT" ? "result" : "error"]: JSON.parse(last.payload.toString()),
       output: channel(1),
       errors: channel(2),
-      events: mine.filter((f) => f.type === "EVENT").map((f) => JSON.parse(f.payload.toString()) as Json),
+      events: mine.filter((f) => f.type === "EVENT").map((f) => JSON.parse(f.payload.toString())),
     };
   }
 
@@ -197,12 +200,24 @@ export class GuestContainer implements AsyncDisposable {
       path: "/usr/local/bin:/usr/bin:/bin",
       ...config,
     };
-    await run("docker", [
-      ...["run", "-d", "--name", guest.name, "--network", "none", "--log-driver", "none", "--security-opt", "no-new-privileges", "--cap-drop", "ALL"],
-      ...["SETUID", "SETGID", "KILL", "CHOWN"].flatMap((capability) => ["--cap-add", capability]),
-      ...["-v", `${binary}:/glovebox-guest:ro`, "-v", `${guest.directory}:/run/glovebox`, "--pids-limit", "256", "--memory", "512m", ...docker],
-      ...[image, "/glovebox-guest", "serve", "--config-json", JSON.stringify(json)],
-    ]);
+    const rights = ["SETUID", "SETGID", "KILL", "CHOWN"].flatMap((capability) => ["--cap-add", capability]);
+    const mounts = ["-v", `${binary}:/glovebox-guest:ro`, "-v", `${guest.directory}:/run/glovebox`];
+    const limits = [
+      "--network",
+      "none",
+      "--log-driver",
+      "none",
+      "--pids-limit",
+      "256",
+      "--memory",
+      "512m",
+      "--security-opt",
+      "no-new-privileges",
+      "--cap-drop",
+      "ALL",
+    ];
+    const command = [image, "/glovebox-guest", "serve", "--config-json", JSON.stringify(json)];
+    await run("docker", ["run", "-d", "--name", guest.name].concat(limits, rights, mounts, docker, command));
     return guest;
   }
 

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { GuestContainer, type Frame, type Json, types } from "./daemon-harness.ts";
+import { GuestContainer, type Frame, types } from "./daemon-harness.ts";
 
 interface Expected {
   readonly type: string;
@@ -31,7 +31,7 @@ function told(frame: Frame, expected: Expected): object {
   return {
     type: frame.type,
     ...(expected.stream !== undefined && { stream: frame.stream }),
-    ...(expected.json !== undefined && { json: JSON.parse(frame.payload.toString()) as Json }),
+    ...(expected.json !== undefined && { json: JSON.parse(frame.payload.toString()) }),
     ...(expected.dataHex !== undefined && { dataHex: frame.payload.toString("hex") }),
   };
 }
