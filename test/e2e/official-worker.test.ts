@@ -158,7 +158,7 @@ test("custom tools are answered by their own kind, unowned ones by the applicati
     name: "add",
     description: "Adds two numbers.",
     inputSchema: { type: "object", properties: { left: { type: "number" }, right: { type: "number" } } },
-    run: (input) => String(Number((input as { left: number }).left) + Number((input as { right: number }).right)),
+    run: (input) => String((input as { left: number }).left + (input as { right: number }).right),
   });
   await using running = await run({ tools: [add] });
   const session = running.simulator.createSession({

@@ -1,20 +1,24 @@
 import { Sandbox, SandboxError, type SandboxProvider } from "@glovebox/core";
 import { ownerKey } from "@glovebox/node";
-import type { Flag } from "./flags.ts";
 
 /** Every provider that the command knows. */
-export const providerNames = ["docker", "virtual"] as const;
-export type ProviderName = (typeof providerNames)[number];
+export type ProviderName = "docker" | "virtual";
+export const providerNames: readonly ["docker", "virtual"] = ["docker", "virtual"];
 
 const trialTimeoutMs = 60_000;
 
 /** The `--provider` flag of commands that need sandboxes which outlive them. */
-export const providerFlag = {
+export const providerFlag: {
+  readonly kind: "choice";
+  readonly choices: readonly ["docker", "virtual"];
+  readonly fallback: string;
+  readonly text: string;
+} = {
   kind: "choice",
   choices: providerNames,
   fallback: "docker",
   text: "Where sandboxes run: containers of a Docker engine, or embedded in this process (no isolation from it to rely on, nothing to install)",
-} as const satisfies Flag;
+};
 
 /** The provider of that name. Its vendor's code is loaded now, and nothing is asked of an engine yet. */
 export async function openProvider(name: ProviderName): Promise<SandboxProvider> {

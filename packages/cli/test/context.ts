@@ -24,7 +24,7 @@ export async function runHere(args: readonly string[], { env = {}, cwd = "/", st
     stdout: out.stream,
     stderr: err.stream,
     signal: new AbortController().signal,
-    onInterrupt: (_: (interruption: Interruption) => void) => undefined,
+    onInterrupt: (_listener: (interruption: Interruption) => void) => undefined,
   };
   const code = await run(args, context);
   return { code, stdout: out.text(), stderr: err.text() };

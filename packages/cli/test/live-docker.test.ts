@@ -12,7 +12,7 @@ beforeAll(async () => {
 afterAll(async () => {
   const { code } = await finish(["rm", "--all"]);
   await rm(home, { recursive: true });
-  expect(code).toBe(0);
+  if (code !== 0) throw new Error("glovebox rm --all failed");
 });
 
 const glovebox = (...args: string[]): CommandLine => new CommandLine(args, { cwd: home });

@@ -12,7 +12,7 @@ export async function aptSource(root = "/"): Promise<AptSource | undefined> {
   const suite = /^VERSION_CODENAME=(\S+)$/mu.exec(release)?.[1];
   if (suite === undefined || !/^ID=debian$/mu.test(release)) return undefined;
   const directory = `${root}etc/apt/sources.list.d/`;
-  const names = (await readdir(directory).catch(() => [])).toSorted();
+  const names = (await readdir(directory).catch((): string[] => [])).toSorted((a, b) => (a < b ? -1 : 1));
   for (const path of [`${root}etc/apt/sources.list`, ...names.map((name) => directory + name)]) {
     const text = await readFile(path, "utf8").catch(() => "");
     const mirror = path.endsWith(".sources") ? fromStanzas(text, suite) : fromLines(text, suite);

@@ -100,7 +100,7 @@ export class Containers {
     try {
       details = await this.find(container, signal);
     } catch (cause) {
-      if (!(SandboxError.is(cause) && (cause as SandboxError).cause instanceof EngineUnreachable)) throw cause;
+      if (!(SandboxError.is(cause) && cause.cause instanceof EngineUnreachable)) throw cause;
       const message = `sandbox ${id} was lost with its engine, which does not answer any more; start the engine, then attach again`;
       return new SandboxError("unavailable", message, { cause, effect: "unknown", reason: "engine_gone" });
     }

@@ -1,4 +1,11 @@
-import { Agent as HttpAgent, type ClientRequest, type IncomingMessage, request as httpRequest, type RequestOptions } from "node:http";
+import {
+  Agent as HttpAgent,
+  type ClientRequest,
+  type IncomingMessage,
+  request as httpRequest,
+  type OutgoingHttpHeaders,
+  type RequestOptions,
+} from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { Duplex, Readable } from "node:stream";
 import { SandboxError } from "@glovebox/core";
@@ -136,7 +143,7 @@ export class Engine {
     }
   }
 
-  #request(method: string, path: string, options: RequestOptions): ClientRequest {
+  #request(method: string, path: string, options: RequestOptions & { readonly headers?: OutgoingHttpHeaders }): ClientRequest {
     const { socketPath, host, port, tls } = this.address;
     const where = socketPath === undefined ? { host, port } : { socketPath };
     const headers = { host: "docker", ...options.headers };

@@ -40,8 +40,8 @@ export async function engineFacts(engine: Engine, signal: AbortSignal): Promise<
   const info = await engine.json<Info>("GET", "/info", { signal }).catch(rethrow("probe", "none"));
   const missing = [
     info.OSType !== "linux" && "Linux containers",
-    info.MemoryLimit === false && "a memory limit",
-    info.PidsLimit === false && "a limit of processes",
+    !info.MemoryLimit && "a memory limit",
+    !info.PidsLimit && "a limit of processes",
     !(info.SecurityOptions ?? []).some((option) => option.startsWith("name=seccomp")) && "seccomp",
   ].filter((lack) => lack !== false);
   if (missing.length > 0) {

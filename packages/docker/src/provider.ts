@@ -39,8 +39,8 @@ const states: Readonly<Record<ContainerSummary["State"], SandboxEntry["state"]>>
 
 /** Sandboxes on one engine. */
 export class DockerProvider implements SandboxProvider {
-  readonly name = NAME;
-  readonly specVersion = 1;
+  readonly name: string = NAME;
+  readonly specVersion = 1 as const;
   readonly #options: ResolvedOptions;
   readonly #engine: Engine;
   readonly #containers: Containers;

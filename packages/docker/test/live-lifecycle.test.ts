@@ -112,11 +112,13 @@ test("a process that has ended leaves its sandboxes to the next list", async () 
       query: { filters: JSON.stringify({ name: [`glovebox-${id}$`] }) },
     },
   );
-  const labels = { ...before!.Labels, "glovebox.owner": JSON.stringify({ ...JSON.parse(before!.Labels["glovebox.owner"]!), started: "1" }) };
+  if (before === undefined) throw new Error("the sandbox has no container");
+  const owner = JSON.parse(before.Labels["glovebox.owner"] ?? "{}") as object;
+  const labels = { ...before.Labels, "glovebox.owner": JSON.stringify({ ...owner, started: "1" }) };
   await docker().destroy({ provider: "docker", id, proof: request.proof }, { signal: signal() });
   await engine.json("POST", "/containers/create", {
     query: { name: `glovebox-${id}` },
-    body: { Image: before!.Image, Cmd: ["true"], Labels: labels },
+    body: { Image: before.Image, Cmd: ["true"], Labels: labels },
   });
   const ids = (await Array.fromAsync(listSandboxes(docker(), {}))).map(({ ref }) => ref.id);
   expect(ids).not.toContain(id);

@@ -1,4 +1,4 @@
-import { SandboxError } from "@glovebox/core";
+import type { SandboxError } from "@glovebox/core";
 import { invalidRequest, violation } from "./failures.ts";
 
 /** Frame types of `protocol.md`. */

@@ -1,4 +1,4 @@
-import { SandboxError } from "@glovebox/core";
+import type { SandboxError } from "@glovebox/core";
 import { violation } from "./failures.ts";
 import { FrameType, type FrameWriter, INITIAL_WINDOW_BYTES, MAX_DATA_BYTES, readUint32 } from "./frames.ts";
 import type { JsonObject } from "./json.ts";

@@ -76,10 +76,7 @@ const hostile: readonly (readonly [string, (peer: Peer, stream: number) => void]
   ["a frame for a stream of the guest's own", (peer) => peer.json(FrameType.open, 2, { op: "exec" })],
   ["OPEN on our stream", (peer, stream) => peer.json(FrameType.open, stream, { op: "exec" })],
   ["more than the window", (peer, stream) => peer.data(stream, 1, new Uint8Array(262_145))],
-  [
-    "more than the window in small frames",
-    (peer, stream) => [...Array.from({ length: 257 })].forEach(() => peer.data(stream, 2, new Uint8Array(1_024))),
-  ],
+  ["more than the window in small frames", (peer, stream) => Array.from({ length: 257 }).forEach(() => peer.data(stream, 2, new Uint8Array(1_024)))],
   ["DATA on the channel of input", (peer, stream) => peer.data(stream, 0, bytesOf("x"))],
   ["DATA on channel 3", (peer, stream) => peer.data(stream, 3, bytesOf("x"))],
   ["DATA on channel 255", (peer, stream) => peer.data(stream, 255, bytesOf("x"))],
@@ -95,7 +92,10 @@ const hostile: readonly (readonly [string, (peer: Peer, stream: number) => void]
   ["JSON that is a list", (peer, stream) => peer.json(FrameType.result, stream, [])],
   ["JSON that is null", (peer, stream) => peer.raw(0, 0, 0, 9, 8, 0, 0, 0, stream, ...bytesOf("null"))],
   ["JSON that is not UTF-8", (peer, stream) => peer.raw(0, 0, 0, 9, 8, 0, 0, 0, stream, 0x22, 0xff, 0xfe, 0x22)],
-  ["JSON too deep to parse or not an object", (peer, stream) => peer.raw(0, 0, 0x10, 5, 8, 0, 0, 0, stream, ...new Array<number>(4_096).fill(0x5b))],
+  [
+    "JSON too deep to parse or not an object",
+    (peer, stream) => peer.raw(0, 0, 0x10, 5, 8, 0, 0, 0, stream, ...Array.from({ length: 4_096 }, () => 0x5b)),
+  ],
   ["an exit without members", (peer, stream) => peer.json(FrameType.result, stream, {})],
   [
     "an exit whose members are inherited",

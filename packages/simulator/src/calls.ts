@@ -31,7 +31,7 @@ export function toRecord(call: Call): CallRecord {
 }
 
 export function toResult(content: readonly ContentBlock[], isError: boolean): CallResult {
-  const texts = content.flatMap((block) => (block.type === "text" ? [block.text as string] : []));
+  const texts = content.flatMap((block) => (block.type === "text" ? [block.text] : []));
   return { text: texts.join("\n"), isError, content };
 }
 

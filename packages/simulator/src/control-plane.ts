@@ -94,7 +94,7 @@ export class ControlPlane {
       work.push(environment.queue.enqueue({ type: "session", id: session.id }));
     };
     const agent = { ...wireAgent(request.agentId, spec), ...request.overrides };
-    const session = new Session(String(agent.name), { clock: this.clock, behaviour: this.behaviour, wake, deleted: () => this.#forget(record) });
+    const session = new Session(agent.name, { clock: this.clock, behaviour: this.behaviour, wake, deleted: () => this.#forget(record) });
     const record: SessionRecord = {
       session,
       environment,

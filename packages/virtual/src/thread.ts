@@ -94,7 +94,7 @@ async function run(message: RunMessage): Promise<void> {
     droppedBytes: { stdout: stdout.dropped, stderr: stderr.dropped },
   };
   if ("command" in program && state !== undefined) {
-    const after = { ...(state as ShellState), functions: keptFunctions(program.command, program.state.functions) };
+    const after = { ...state, functions: keptFunctions(program.command, program.state.functions) };
     post(JSON.stringify(after).length <= maxStateBytes ? { ...ended, state: after } : ended);
   } else post(ended);
 }

@@ -119,8 +119,8 @@ async function runCollected(sandbox: Sandbox, argv: readonly string[], options: 
     stdin: context.stdin.isTTY === true ? "" : (Readable.toWeb(context.stdin) as ReadableStream<Uint8Array>),
     maxOutputBytes: maxCollectedBytes,
   });
-  await pump(ReadableStream.from([result.stdout]), context.stdout);
-  await pump(ReadableStream.from([result.stderr]), context.stderr);
+  await pump(new Blob([result.stdout as Uint8Array<ArrayBuffer>]).stream(), context.stdout);
+  await pump(new Blob([result.stderr as Uint8Array<ArrayBuffer>]).stream(), context.stderr);
   const dropped = result.droppedBytes.stdout + result.droppedBytes.stderr;
   if (dropped > 0)
     throw new CommandError(`the program wrote ${dropped} bytes more than ${sandbox.ref.provider} collects`, { exitCode: exitCodes.gloveboxFailed });

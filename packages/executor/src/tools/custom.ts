@@ -35,7 +35,7 @@ export type JsonSchema = { readonly type: "object" } & Readonly<Record<string, u
 
 /** A custom tool with its input's type taken from its zod schema. */
 export function customTool<Input>(tool: CustomTool<Input>): CustomTool {
-  return tool as CustomTool<never>;
+  return tool as CustomTool;
 }
 
 /** A tool by name, with its schema ready. */
