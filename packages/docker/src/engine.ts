@@ -143,7 +143,7 @@ export class Engine {
     }
   }
 
-  #request(method: string, path: string, options: RequestOptions & { readonly headers?: OutgoingHttpHeaders }): ClientRequest {
+  #request(method: string, path: string, options: Omit<RequestOptions, "headers"> & { readonly headers?: OutgoingHttpHeaders }): ClientRequest {
     const { socketPath, host, port, tls } = this.address;
     const where = socketPath === undefined ? { host, port } : { socketPath };
     const headers = { host: "docker", ...options.headers };
