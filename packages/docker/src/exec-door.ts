@@ -3,7 +3,7 @@ import type { GuestStream, GuestStreamReceiver } from "@glovebox/guest";
 import { nodeGuestStream } from "@glovebox/guest/node";
 import { inside } from "./container.ts";
 import type { Engine } from "./engine.ts";
-import { rethrow } from "./errors.ts";
+import { EngineFailure, rethrow } from "./errors.ts";
 
 const MAX_COMPLAINT = 2000;
 
@@ -17,7 +17,7 @@ export class ExecDoor {
     this.#container = container;
   }
 
-  /** @throws {SandboxError} `unavailable`, `failed_precondition`: the engine could not start it (not running, paused, at its limit of processes) */
+  /** @throws {SandboxError} `unavailable`: the engine could not start it (not running, paused, at its limit of processes) */
   async accept(signal: AbortSignal): Promise<GuestStream> {
     const body = {
       AttachStdin: true,
@@ -28,20 +28,24 @@ export class ExecDoor {
       Env: [],
       Cmd: [inside.binary, "connect", inside.listen],
     };
-    const { Id: exec } = await this.#engine
-      .json<{ Id: string }>("POST", `/containers/${this.#container}/exec`, { body, signal })
-      .catch(rethrow("connect to the guest", "none"));
+    const { Id: exec } = await this.#engine.json<{ Id: string }>("POST", `/containers/${this.#container}/exec`, { body, signal }).catch(unreachable);
     let complaint = "";
     const start = { Detach: false, Tty: false };
     const duplex = await this.#engine
       .hijack(`/exec/${exec}/start`, start, signal, (text) => (complaint = (complaint + text).slice(0, MAX_COMPLAINT)))
-      .catch(rethrow("connect to the guest", "none"));
+      .catch(unreachable);
     const stream = nodeGuestStream(duplex);
     return { ...stream, start: (receiver) => stream.start(new EngineTextFilter(receiver, () => complaint)) };
   }
 
   /** Its streams belong to who took them. */
   async close(): Promise<void> {}
+}
+
+/** A container that does not run (409) may be about to end, or to go on: whoever asks finds out, or tries again. */
+function unreachable(cause: unknown): never {
+  if (!(cause instanceof EngineFailure && cause.status === 409)) return rethrow("connect to the guest", "none")(cause);
+  throw new SandboxError("unavailable", `docker connect to the guest: ${cause.message}`, { cause, effect: "none" });
 }
 
 /**
