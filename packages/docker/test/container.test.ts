@@ -41,7 +41,7 @@ test("the environment of programs is the image's, then the spec's, and stands wh
   const { Env, Entrypoint, Cmd } = bodyOf();
   const [variable] = Env;
   expect(Env).toHaveLength(1);
-  expect(JSON.parse(variable!.slice("GLOVEBOX_CONFIG=".length))).toEqual({
+  expect(JSON.parse((variable ?? "").slice("GLOVEBOX_CONFIG=".length))).toEqual({
     listen: "/.glovebox/guest.sock",
     dialDirectory: "/.glovebox/run",
     stateDirectory: "/.glovebox/state",
@@ -115,7 +115,8 @@ test("a spec's labels cannot pass for Glovebox's own, and the proof is not among
 
 test.runIf(process.platform === "linux")("an owner is gone when it certainly has ended, and only then", () => {
   const mine = { by: "process", host: hostname(), pid: process.pid } as const;
-  const mark = markProcess(process.pid)!;
+  const mark = markProcess(process.pid);
+  if (mark === undefined) throw new Error("no start time of this process");
   const gone = [
     ownerIsGone(mine, mark),
     ownerIsGone(mine, { ...mark, started: "1" }), // the pid was used again
