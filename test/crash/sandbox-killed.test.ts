@@ -53,7 +53,8 @@ test("an agent that attacks the guest harms nothing: PID 1 lives, its memory and
           ],
         },
         { calls: [{ name: "bash", input: { command: bomb, timeout_ms: 5_000 } }] },
-        { calls: [{ name: "bash", input: { command: "echo alive" }, expect: { equals: "alive" } }] },
+        // what the bomb still says in the background comes with it
+        { calls: [{ name: "bash", input: { command: "echo alive" }, expect: { isError: false, contains: "alive" } }] },
       ],
     },
   }).finished;
