@@ -20,15 +20,6 @@ export interface Requirement {
 const socketPath = "/var/run/docker.sock";
 const nothing = async (): Promise<void> => {};
 
-function succeeds(command: string, ...arguments_: string[]): boolean {
-  try {
-    execFileSync(command, arguments_, { stdio: "ignore" });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 function goIsNewEnough(): boolean {
   try {
     const [, major = 0, minor = 0] = (/go(\d+)\.(\d+)/u.exec(execFileSync("go", ["version"], { encoding: "utf8" })) ?? []).map(Number);
@@ -43,8 +34,22 @@ function run(command: string, ...arguments_: string[]): void {
   execFileSync(command, arguments_, { stdio: ["ignore", "inherit", "inherit"], env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } });
 }
 
+/** dpkg answers for a package that it merely knows the name of too, so the status counts and not the exit code. */
+function isInstalled(debianPackage: string): boolean {
+  try {
+    return (
+      execFileSync("dpkg-query", ["--show", "--showformat=${db:Status-Status}", debianPackage], {
+        encoding: "utf8",
+        stdio: ["ignore", "pipe", "ignore"],
+      }) === "installed"
+    );
+  } catch {
+    return false;
+  }
+}
+
 function installDebian(...packages: string[]): void {
-  const absent = packages.filter((name) => !succeeds("dpkg-query", "--show", "--showformat=${db:Status-Status}", name));
+  const absent = packages.filter((name) => !isInstalled(name));
   if (absent.length === 0) return;
   run("apt-get", "update", "-qq");
   run("apt-get", "install", "-y", "-qq", "--no-install-recommends", ...absent);
