@@ -42,9 +42,12 @@ export class ExecDoor {
   async close(): Promise<void> {}
 }
 
-/** A container that does not run (409) may be about to end, or to go on: whoever asks finds out, or tries again. */
+/**
+ * A container that does not run (409), or that ends while the program is being started in it (500, in several wordings), may be about to end, or to
+ * go on: whoever asks finds out, or tries again.
+ */
 function unreachable(cause: unknown): never {
-  if (!(cause instanceof EngineFailure && cause.status === 409)) return rethrow("connect to the guest", "none")(cause);
+  if (!(cause instanceof EngineFailure && (cause.status === 409 || cause.status >= 500))) return rethrow("connect to the guest", "none")(cause);
   throw new SandboxError("unavailable", `docker connect to the guest: ${cause.message}`, { cause, effect: "none" });
 }
 

@@ -7,38 +7,44 @@ import { PassThrough } from "node:stream";
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { Engine } from "../src/engine.ts";
+import { ExecDoor } from "../src/exec-door.ts";
 import { EngineFailure, EngineUnreachable, toSandboxError } from "../src/errors.ts";
 import { demultiplex, FrameReader } from "../src/hijacked.ts";
 
 let directory: string;
-let server: Server | undefined;
+let servers: Server[];
 let asked: string[];
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "gb-engine-"));
   asked = [];
+  servers = [];
 });
 afterEach(() => {
-  server?.closeAllConnections();
-  server?.close();
-  server = undefined;
+  for (const server of servers) {
+    server.closeAllConnections();
+    server.close();
+  }
   rmSync(directory, { recursive: true });
 });
 
 /** An engine that answers what the test plans and refuses all else. */
 async function serve(answers: Readonly<Record<string, readonly [number, unknown]>>, onUpgrade?: (socket: Socket) => void): Promise<Engine> {
-  const socketPath = join(directory, "s");
-  server = createServer((request, response) => {
+  const socketPath = join(directory, `s${servers.length}`);
+  const server = createServer((request, response) => {
     const name = `${request.method} ${request.url}`;
     asked.push(name);
     const [status, body] = answers[name] ?? [599, { message: `unplanned ${name}` }];
     response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
   });
-  server.on("upgrade", (request, socket) => {
-    asked.push(`${request.method} ${request.url}`);
-    onUpgrade?.(socket as Socket);
-  });
-  await new Promise<void>((resolve) => server?.listen(socketPath, resolve));
+  if (onUpgrade !== undefined) {
+    server.on("upgrade", (request, socket) => {
+      asked.push(`${request.method} ${request.url}`);
+      onUpgrade(socket as Socket);
+    });
+  }
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(socketPath, resolve));
   return new Engine({ name: "unix:///test", socketPath });
 }
 
@@ -64,9 +70,9 @@ test("a refusal carries the engine's status and message", async () => {
 test("an abort ends the request with its reason", async () => {
   const engine = await serve(version("1.41", "1.12"));
   await engine.json("GET", "/x").catch(() => undefined);
-  server?.removeAllListeners("request");
+  servers[0]?.removeAllListeners("request");
   const controller = new AbortController();
-  server?.on("request", () => controller.abort(new Error("enough")));
+  servers[0]?.on("request", () => controller.abort(new Error("enough")));
   await expect(engine.json("GET", "/hangs", { signal: controller.signal })).rejects.toEqual(new Error("enough"));
 });
 
@@ -115,6 +121,21 @@ test("a hijacked connection gives stdout, reports stderr, and half-closes", asyn
   expect(Buffer.concat(await Array.fromAsync(duplex as AsyncIterable<Buffer>)).toString()).toBe("out got input");
   expect(reports).toEqual(["complaint"]);
   expect(asked).toEqual(["GET /version", "POST /v1.41/exec/x/start"]);
+});
+
+test.each([
+  [409, "container c is not running", "unavailable"],
+  [500, "OCI runtime exec failed: exec failed: cannot exec a container that has stopped: unknown", "unavailable"],
+  [404, "no such container: c", "not_found"],
+])("a guest that the engine cannot reach for now (%i) may be asked for again, a container that is gone may not", async (status, message, code) => {
+  const engine = await serve({ ...version("1.41", "1.12"), "POST /v1.41/containers/c/exec": [status, { message }] });
+  await expect(new ExecDoor(engine, "c").accept(new AbortController().signal)).rejects.toMatchObject({ code, effect: "none" });
+  const starting = await serve({
+    ...version("1.41", "1.12"),
+    "POST /v1.41/containers/c/exec": [201, { Id: "x" }],
+    "POST /v1.41/exec/x/start": [status, { message }],
+  });
+  await expect(new ExecDoor(starting, "c").accept(new AbortController().signal)).rejects.toMatchObject({ code, effect: "none" });
 });
 
 test("a broken connection destroys the stream", async () => {
