@@ -7,11 +7,10 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { image } from "./image.ts";
 
 const run = promisify(execFile);
 
-/** The image of the live suites. */
-const image = "glovebox-dev:base";
 const binary =
   process.env["GLOVEBOX_GUEST_BINARY"] ??
   fileURLToPath(new URL(`../bin/glovebox-guest-linux-${process.arch === "arm64" ? "arm64" : "amd64"}`, import.meta.url));

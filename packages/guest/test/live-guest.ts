@@ -12,10 +12,10 @@ import { connectGuest, type ConnectedGuest } from "../src/connect.ts";
 import { guestDriver, type GuestDriverOptions } from "../src/driver.ts";
 import type { GuestStream } from "../src/guest-stream.ts";
 import { connectUnixSocket } from "../src/node-stream.ts";
+import { image } from "./image.ts";
 import { never } from "./peer.ts";
 
 const run = promisify(execFile);
-const image = "glovebox-dev:base";
 
 /** A container with the built guest as its first process, reached by a unix socket in a mounted directory. */
 export class LiveGuest implements AsyncDisposable {
