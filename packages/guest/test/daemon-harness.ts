@@ -202,6 +202,8 @@ export class GuestContainer implements AsyncDisposable {
     const rights = ["SETUID", "SETGID", "KILL", "CHOWN"].flatMap((capability) => ["--cap-add", capability]);
     const mounts = ["-v", `${binary}:/glovebox-guest:ro`, "-v", `${guest.directory}:/run/glovebox`];
     const limits = [
+      "--user",
+      "0:0",
       "--network",
       "none",
       "--log-driver",
