@@ -1,5 +1,6 @@
 import type { Writable } from "node:stream";
 import type { WorkerEvent } from "@glovebox/executor";
+import { BatchedLines } from "./batched-lines.ts";
 import { formatDuration } from "./duration.ts";
 import { safeJson, sanitiseLine } from "./sanitise.ts";
 import { terminal } from "./terminal.ts";
@@ -18,7 +19,11 @@ export function openLog(
   clock: () => Date = () => new Date(),
 ): Log {
   if (format === "json") {
-    return (level, type, { at = clock().toISOString(), ...fields }) => void output.write(`${safeJson({ at, level, type, ...fields })}\n`);
+    const lines = new BatchedLines(output);
+    return (level, type, { at = clock().toISOString(), ...fields }) => {
+      lines.add(safeJson({ at, level, type, ...fields }));
+      if (level !== "info") lines.flush(); // whoever watches for trouble sees it when it happens
+    };
   }
   const { line, paint } = terminal(output, env);
   const colours = { info: "dim", warn: "yellow", error: "red" } as const;
