@@ -353,8 +353,8 @@ export interface CallsFacet {
   readonly generation: number;
   /** What is known of a key. */
   status(key: CallKey, options: CallOptions): Promise<"unclaimed" | "running" | "finished" | "unknown">;
-  /** The result has been delivered: its payload may go. The claim stays. */
-  release(key: CallKey, options: CallOptions): Promise<void>;
+  /** The results of these (1 to 256) have been delivered: their payloads may go. The claims stay. All or, when one still runs, none. */
+  release(keys: readonly CallKey[], options: CallOptions): Promise<void>;
 }
 
 export interface PauseFacet {

@@ -175,10 +175,12 @@ export class Sandbox implements AsyncDisposable {
     );
   }
 
-  /** The call's result has been delivered: its payload may go, the claim stays. */
-  async releaseCall(id: string, limits: Limits = {}): Promise<void> {
+  /** The results of these calls (1 to 256) have been delivered: their payloads may go, the claims stay. */
+  async releaseCalls(ids: readonly string[], limits: Limits = {}): Promise<void> {
     const facet = this.#calls.facet("calls with a key (capability calls)", this.#calls.driver.calls);
-    await this.#calls.call({ name: "call release", effect: "unknown" }, limits, (options) => facet.release({ id: checkKey("call id", id) }, options));
+    if (ids.length < 1 || ids.length > 256) invalid(`${ids.length} calls to release; give 1 to 256`);
+    const keys = ids.map((id) => ({ id: checkKey("call id", id) }));
+    await this.#calls.call({ name: "call release", effect: "unknown" }, limits, (options) => facet.release(keys, options));
   }
 
   /** Stop it where it is; what stays is in `capabilities.pause.keeps`. A paused one stays paused. */

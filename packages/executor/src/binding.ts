@@ -1,6 +1,7 @@
 import { Sandbox, SandboxError, destroySandbox } from "@glovebox/core";
 import type { SandboxProvider, SandboxSpec } from "@glovebox/core";
 import type { BoundHow, Observe, Secrets } from "./events.ts";
+import { Releases } from "./releases.ts";
 import { sandboxIdFor } from "./routing.ts";
 import { orAbort } from "./wait.ts";
 
@@ -22,6 +23,7 @@ export interface Bound {
 }
 
 const endTimeoutMs = 60_000;
+const releaseTimeoutMs = 5_000;
 
 /** One session's sandbox: made or found when it is first asked for, and again when it was lost. */
 export class SessionSandbox {
@@ -29,7 +31,10 @@ export class SessionSandbox {
   readonly sessionId: string;
   readonly #options: BindingOptions;
   readonly #closed = new AbortController();
+  readonly #releases = new Releases((keys) => this.#release(keys));
   #current: Promise<Bound> | undefined;
+  /** The one that was bound last. */
+  #newest: Sandbox | undefined;
   #turns = 0;
 
   constructor(options: BindingOptions, sessionId: string) {
@@ -54,15 +59,15 @@ export class SessionSandbox {
     return await orAbort(this.#current, signal);
   }
 
-  /** The results of these calls were delivered: the sandbox may drop them. Nobody waits for it; where it fails, the record's own bound holds. */
+  /** The results of these calls were delivered: the sandbox may drop them, soon. */
   forget(keys: readonly string[]): void {
-    void this.#forget(keys).catch(() => undefined);
+    this.#releases.add(keys);
   }
 
-  async #forget(keys: readonly string[]): Promise<void> {
-    const bound = await this.#current;
-    if (bound === undefined || bound.sandbox.state !== "running" || bound.sandbox.capabilities.calls === false) return;
-    await Promise.all(keys.map(async (key) => await bound.sandbox.releaseCall(key)));
+  async #release(keys: readonly string[]): Promise<void> {
+    const sandbox = this.#newest;
+    if (sandbox === undefined || sandbox.state !== "running" || sandbox.capabilities.calls === false) return;
+    await sandbox.releaseCalls(keys, { timeoutMs: releaseTimeoutMs });
   }
 
   /** The next item of this session finds it as it is; it is told apart from one that was just found. */
@@ -74,7 +79,10 @@ export class SessionSandbox {
 
   /** Close the channel and leave the sandbox to others. Calls with a key go on inside. */
   async leave(): Promise<void> {
-    await this.#end("left", async (sandbox) => await sandbox?.close({ timeoutMs: endTimeoutMs }));
+    await this.#end("left", async (sandbox) => {
+      await this.#releases.flush();
+      await sandbox?.close({ timeoutMs: endTimeoutMs });
+    });
   }
 
   /** Free everything, whether it was ever asked for here or not. */
@@ -107,6 +115,7 @@ export class SessionSandbox {
     const startedAt = performance.now();
     const binding = this.#createOrAttach().then(
       ({ sandbox, how }) => {
+        this.#newest = sandbox;
         observe({ type: "sandbox.ready", ...named, provider: provider.name, how, durationMs: performance.now() - startedAt });
         void sandbox.lost.then((reason) => {
           if (!this.#closed.signal.aborted) observe({ type: "sandbox.lost", ...named, failure: secrets.failure(reason) });

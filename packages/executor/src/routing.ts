@@ -18,6 +18,14 @@ export function restartKey(callKey: string): string {
   return `${callKey}-restart`;
 }
 
+/** All keys that a call of the agent's tools can have used. */
+export function keysOf(sessionId: string, call: { readonly id: string; readonly input: unknown }): readonly string[] {
+  const key = callKeyFor(sessionId, call.id);
+  const { input } = call;
+  const restarts = typeof input === "object" && input !== null && "restart" in input && input.restart === true;
+  return restarts ? [key, restartKey(key)] : [key];
+}
+
 // JSON, so that no two lists of names give the same text
 function digest(names: readonly string[]): string {
   return createHash("sha256").update(JSON.stringify(names)).digest("hex");

@@ -4,7 +4,7 @@ import { textOf } from "./content.ts";
 import { type Decision, Dispatcher, type ToolUse } from "./dispatch.ts";
 import type { CallName, ItemEnd, Observe, Secrets } from "./events.ts";
 import type { Journal } from "./journal.ts";
-import { callKeyFor, restartKey } from "./routing.ts";
+import { keysOf } from "./routing.ts";
 import { CallAbort, type CallOutcome, CallRunner, Fenced } from "./run-call.ts";
 import { sendResult } from "./send.ts";
 import { EventFeed, type FeedItem, type SessionEvent } from "./stream.ts";
@@ -224,8 +224,7 @@ export class Session {
     this.#dispatcher.settled(call.id);
     await journal.sent({ sessionId, callId: call.id });
     observe({ type: "call.sent", ...sent, ...name });
-    const key = callKeyFor(sessionId, call.id);
-    if (!call.custom && agentToolset.get(call.name)?.readOnly === false) sandbox.forget([key, restartKey(key)]);
+    if (!call.custom && agentToolset.get(call.name)?.readOnly === false) sandbox.forget(keysOf(sessionId, call));
   }
 
   /** End what runs, as the end demands. */

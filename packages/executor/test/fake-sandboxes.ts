@@ -85,7 +85,7 @@ export function fakeSandboxes(options: FakeSandboxesOptions = {}): FakeSandboxes
               calls: {
                 generation,
                 status: async ({ id }) => (records.has(`${driver.ref.id}/${id}`) ? "running" : "unclaimed"),
-                release: async ({ id }) => void released.push(id),
+                release: async (keys) => void released.push(...keys.map(({ id }) => id)),
               },
             }),
       };

@@ -15,7 +15,7 @@ import (
 
 // callLog is the record of claims that outlives the daemon: a line a fact, appended in one write each.
 //
-//	G <generation>   C <id> <digest>   U <id> (undone)   R <id> (released)
+//	G <generation>   C <id> <digest>   U <id> (undone)   R <id> … (released)
 type callLog struct {
 	file *os.File
 	size int64
@@ -92,8 +92,12 @@ func parseCallLog(content []byte) (generation int64, known map[string]*call) {
 			}
 		case len(fields) == 2 && fields[0] == "U":
 			delete(known, fields[1])
-		case len(fields) == 2 && fields[0] == "R" && known[fields[1]] != nil:
-			known[fields[1]].state = callReleased
+		case len(fields) >= 2 && fields[0] == "R":
+			for _, id := range fields[1:] {
+				if known[id] != nil {
+					known[id].state = callReleased
+				}
+			}
 		}
 	}
 	return generation, known
@@ -114,5 +118,11 @@ func (l *callLog) generation(value int64) error { return l.append("G %d\n", valu
 func (l *callLog) claim(id string, digest [sha256.Size]byte) error {
 	return l.append("C %s %x\n", id, digest)
 }
-func (l *callLog) undo(id string) error    { return l.append("U %s\n", id) }
-func (l *callLog) release(id string) error { return l.append("R %s\n", id) }
+func (l *callLog) undo(id string) error { return l.append("U %s\n", id) }
+func (l *callLog) release(released []*call) error {
+	var line bytes.Buffer
+	for _, one := range released {
+		line.WriteString(" " + one.id)
+	}
+	return l.append("R%s\n", line.String())
+}

@@ -361,29 +361,51 @@ func opCallStatus(d *daemon, s *stream, m *members, _ *claim) (*outcome, error) 
 	return &outcome{fields: map[string]any{"status": status}}, nil
 }
 
+const maxReleased = 256
+
 func opCallRelease(d *daemon, s *stream, m *members, _ *claim) (*outcome, error) {
-	id := m.text("id")
+	ids := m.texts("ids")
+	if m.err() == nil && (len(ids) < 1 || len(ids) > maxReleased) {
+		m.refuse("ids", fmt.Sprintf("1 to %d keys", maxReleased))
+	}
 	if err := m.err(); err != nil {
 		return nil, invalid(err)
 	}
 	d.calls.mu.Lock()
 	defer d.calls.mu.Unlock()
-	known := d.calls.known[id]
-	if known == nil || known.state == callReleased {
-		return &outcome{fields: map[string]any{}}, nil
-	}
-	if known.state == callRunning {
-		return nil, refuse("failed_precondition", "", "call %s still runs", id)
-	}
-	if err := d.calls.log.release(id); err != nil {
-		return nil, posixFailure(err, "recording the release of call "+id, "none")
-	}
-	wasKept := known.state == callFinished
-	known.state = callReleased
-	if wasKept {
-		d.calls.forget(known)
+	if err := d.calls.release(ids); err != nil {
+		return nil, err
 	}
 	return &outcome{fields: map[string]any{}}, nil
+}
+
+// release lets go of the results of all, or of none. Under the lock.
+func (c *calls) release(ids []string) error {
+	var held []*call
+	for _, id := range ids {
+		one := c.known[id]
+		if one == nil || one.state == callReleased {
+			continue
+		}
+		if one.state == callRunning {
+			return refuse("failed_precondition", "", "call %s still runs", id)
+		}
+		held = append(held, one)
+	}
+	if len(held) == 0 {
+		return nil
+	}
+	if err := c.log.release(held); err != nil {
+		return posixFailure(err, "recording the release of calls", "none")
+	}
+	for _, one := range held {
+		wasKept := one.state == callFinished
+		one.state = callReleased
+		if wasKept {
+			c.forget(one)
+		}
+	}
+	return nil
 }
 
 func (c *calls) isKnown(id string) bool {

@@ -189,7 +189,7 @@ describe("calls with a key", () => {
     const third = await own.call(request);
     expect([third.output.toString(), third.result.replayed]).toEqual(["x\n", true]);
     expect((await own.call({ ...request, argv: ["true"] })).error).toMatchObject({ reason: "call_mismatch" });
-    expect((await own.call({ op: "call.release", id: "once" })).result).toEqual({});
+    expect((await own.call({ op: "call.release", ids: ["once"] })).result).toEqual({});
     expect((await own.call(request)).error).toMatchObject({ reason: "call_released" });
   });
 

@@ -36,7 +36,7 @@ test("the worker dies in mid-call, another takes over and asks for the same call
     code: "invalid_argument",
     reason: "call_mismatch",
   });
-  await next.calls.release({ id: "call-1" }, { signal });
+  await next.calls.release([{ id: "call-1" }], { signal });
   await expect(next.shell.run(request, { signal, call: { id: "call-1" } })).rejects.toMatchObject({
     code: "failed_precondition",
     reason: "call_released",
