@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strconv"
 	"syscall"
 	"unsafe"
 )
@@ -81,7 +82,29 @@ func chmodDescriptor(descriptor int, mode uint32) error {
 	err := at(sysFchmodat2, descriptor, "", uintptr(mode), atEmptyPath)
 	if err == syscall.ENOSYS || err == syscall.EPERM {
 		// Kernels before 6.6, and filters that do not know the call.
-		return syscall.Chmod("/proc/self/fd/"+itoa(descriptor), mode)
+		return syscall.Chmod("/proc/self/fd/"+strconv.Itoa(descriptor), mode)
 	}
 	return err
+}
+
+func openat(directory int, name string, flags int) (int, error) {
+	for {
+		descriptor, err := syscall.Openat(directory, name, flags|syscall.O_CLOEXEC, 0)
+		if err != syscall.EINTR {
+			return descriptor, err
+		}
+	}
+}
+
+func readlinkat(directory int, name string) (string, error) {
+	pointer, err := syscall.BytePtrFromString(name)
+	if err != nil {
+		return "", err
+	}
+	var buffer [4097]byte
+	count, _, errno := syscall.Syscall6(syscall.SYS_READLINKAT, uintptr(directory), uintptr(unsafe.Pointer(pointer)), uintptr(unsafe.Pointer(&buffer[0])), uintptr(len(buffer)), 0, 0)
+	if errno != 0 {
+		return "", errno
+	}
+	return string(buffer[:count]), nil
 }

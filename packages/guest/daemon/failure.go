@@ -75,3 +75,5 @@ func asFailure(err error, subject, effect string) *failure {
 	}
 	return posixFailure(err, subject, effect)
 }
+
+func absent(path string) error { return posixFailure(syscall.ENOENT, path, "none") }

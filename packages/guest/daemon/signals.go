@@ -32,3 +32,15 @@ func signalByName(name string) (syscall.Signal, bool) {
 	}
 	return 0, false
 }
+
+// signalControl obeys CONTROL `signal`; a wrong one is answered by an event and changes nothing.
+func (s *stream) signalControl(m *members, p *process) {
+	name := m.text("name")
+	control := m.text("control")
+	number, known := signalByName(name)
+	if m.err() != nil || control != "signal" || !known {
+		s.event(map[string]any{"event": "refused", "code": "invalid_argument", "message": "no signal " + name})
+		return
+	}
+	p.signal(number)
+}

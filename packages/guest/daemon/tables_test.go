@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -163,7 +164,7 @@ func TestPathsAreFollowedWithoutTheKernelsHelp(t *testing.T) {
 	if _, err := resolve(nil, "/proc/self/status", true, false, nil); err == nil {
 		t.Error("a link of procfs was followed")
 	}
-	if _, err := resolve(nil, "/proc/"+itoa(os.Getpid())+"/status", true, false, nil); err == nil {
+	if _, err := resolve(nil, "/proc/"+strconv.Itoa(os.Getpid())+"/status", true, false, nil); err == nil {
 		t.Error("the guest's own records were shown")
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"unsafe"
 )
 
 const (
@@ -15,12 +14,6 @@ const (
 	atEmptyPath     = 0x1000
 	atSymlinkNoFoll = 0x100
 )
-
-// root is a tree in which a file operation has to stay.
-type root struct {
-	path     string
-	writable bool
-}
 
 // place is where a path leads: a name in an open directory, with every link on the way followed by the guest itself, so that
 // nothing can be swapped between looking and doing. Its descriptors are good on any thread.
@@ -36,14 +29,6 @@ type place struct {
 func (p *place) close() {
 	closeAll(p.parent, p.target)
 	p.parent, p.target = -1, -1
-}
-
-func closeAll(descriptors ...int) {
-	for _, descriptor := range descriptors {
-		if descriptor >= 0 {
-			syscall.Close(descriptor)
-		}
-	}
 }
 
 func (p *place) exists() bool { return p.target >= 0 }
@@ -85,6 +70,7 @@ func joinCanonical(directory, name string) string {
 type missing struct{ canonical string }
 
 func (missing) Error() string { return syscall.ENOENT.Error() }
+
 func (missing) Unwrap() error { return syscall.ENOENT }
 
 // remaining is where the rest of the path would lead if all of it were made.
@@ -247,109 +233,4 @@ func refuseOwnProcess(descriptor int, name string) error {
 		return syscall.EACCES
 	}
 	return nil
-}
-
-// resolve finds the place of a path and holds it within the roots; without any the whole file system will do.
-func resolve(roots []root, path string, follow, mutate bool, makeDirectory func(parent int, name string) error) (*place, error) {
-	canonicalRoots, err := canonicalRoots(roots)
-	if err != nil {
-		return nil, err
-	}
-	check := func(canonical string) error { return confine(canonicalRoots, roots != nil, canonical, path, mutate) }
-	var make func(int, string, string) error
-	if makeDirectory != nil {
-		make = func(parent int, name, canonical string) error {
-			if err := check(canonical); err != nil {
-				return err
-			}
-			return makeDirectory(parent, name)
-		}
-	}
-	found, err := walk(path, follow, make)
-	if err != nil {
-		if absent, is := err.(missing); is {
-			if outside := check(absent.canonical); outside != nil {
-				return nil, outside
-			}
-		}
-		return nil, asFailure(err, path, "none")
-	}
-	if err := check(found.canonical); err != nil {
-		found.close()
-		return nil, err
-	}
-	return found, nil
-}
-
-// canonicalRoots resolves the roots as paths are resolved; one that is not there yet is where it would be.
-func canonicalRoots(roots []root) ([]root, error) {
-	resolved := make([]root, 0, len(roots))
-	for _, one := range roots {
-		found, err := walk(one.path, true, nil)
-		canonical := ""
-		if absent, is := err.(missing); is {
-			canonical = absent.canonical
-		} else if err != nil {
-			return nil, asFailure(err, one.path, "none")
-		} else {
-			canonical = found.canonical
-			found.close()
-		}
-		resolved = append(resolved, root{canonical, one.writable})
-	}
-	return resolved, nil
-}
-
-// confine asks whether a canonical path lies in a root, and in a writable one when it is to be changed. The innermost root decides.
-func confine(roots []root, confined bool, canonical, given string, mutate bool) error {
-	if !confined {
-		return nil
-	}
-	var innermost *root
-	for i, one := range roots {
-		if within(one.path, canonical) && (innermost == nil || len(one.path) > len(innermost.path) || len(one.path) == len(innermost.path) && !one.writable) {
-			innermost = &roots[i]
-		}
-	}
-	switch {
-	case innermost == nil:
-		return refuse("permission_denied", "outside_roots", "%s: leads outside of the permitted directories", given)
-	case mutate && !innermost.writable:
-		return refuse("permission_denied", "read_only_root", "%s: is inside read-only directory %s", given, innermost.path)
-	}
-	return nil
-}
-
-func within(directory, path string) bool {
-	return directory == "/" || path == directory || strings.HasPrefix(path, directory+"/")
-}
-
-func openat(directory int, name string, flags int) (int, error) {
-	for {
-		descriptor, err := syscall.Openat(directory, name, flags|syscall.O_CLOEXEC, 0)
-		if err != syscall.EINTR {
-			return descriptor, err
-		}
-	}
-}
-
-func dupDescriptor(descriptor int) (int, error) {
-	number, _, errno := syscall.RawSyscall(syscall.SYS_FCNTL, uintptr(descriptor), syscall.F_DUPFD_CLOEXEC, 0)
-	if errno != 0 {
-		return -1, errno
-	}
-	return int(number), nil
-}
-
-func readlinkat(directory int, name string) (string, error) {
-	pointer, err := syscall.BytePtrFromString(name)
-	if err != nil {
-		return "", err
-	}
-	var buffer [4097]byte
-	count, _, errno := syscall.Syscall6(syscall.SYS_READLINKAT, uintptr(directory), uintptr(unsafe.Pointer(pointer)), uintptr(unsafe.Pointer(&buffer[0])), uintptr(len(buffer)), 0, 0)
-	if errno != 0 {
-		return "", errno
-	}
-	return string(buffer[:count]), nil
 }
