@@ -45,9 +45,17 @@ export class OutputCollector {
   }
 }
 
-/** Read a stream to its end, keeping what the limit allows. An abort ends the reading and cancels the stream. */
-export async function collect(stream: ReadableStream<Uint8Array>, limit: OutputLimit): Promise<OutputCollector> {
+/** Read a stream to its end, keeping what the limit allows. An abort cancels the stream, and what came before it is what there is. */
+export async function collect(stream: ReadableStream<Uint8Array>, limit: OutputLimit, signal: AbortSignal): Promise<OutputCollector> {
   const collector = new OutputCollector(limit);
-  for await (const chunk of stream) collector.add(chunk);
-  return collector;
+  const reader = stream.getReader();
+  const onAbort = (): void => void reader.cancel(signal.reason).catch(() => undefined);
+  if (signal.aborted) onAbort();
+  else signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    for (let step = await reader.read(); !step.done; step = await reader.read()) collector.add(step.value);
+    return collector;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
 }

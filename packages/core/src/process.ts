@@ -2,7 +2,7 @@ import { type Limits, asSandboxError, bounded, checkTimeout } from "./calls.ts";
 import { checkEnv, checkName, checkWhole, invalid, resolvePath, unsupported } from "./checks.ts";
 import type { DriverCalls, KeyedLimits } from "./driver-calls.ts";
 import { SandboxError } from "./errors.ts";
-import { collect } from "./output.ts";
+import { type OutputCollector, collect } from "./output.ts";
 import type { OutputLimit, ProcessExit, PtySize, SandboxProcess, SpawnRequest } from "./provider.ts";
 import { type Content, contentStream, feed, guarded } from "./streams.ts";
 
@@ -100,9 +100,6 @@ export class ExecResult {
 /** A program that runs. Disposing kills its process group and waits for its end. */
 export class RunningProcess implements AsyncDisposable {
   readonly stdin: WritableStream<Uint8Array> | null;
-  /** Ends when the program has ended. Fails at once with the abort reason. */
-  readonly stdout: ReadableStream<Uint8Array>;
-  readonly stderr: ReadableStream<Uint8Array>;
   /**
    * @throws {SandboxError} `unavailable`: the sandbox was lost first; `deadline_exceeded`: it did not end when its time was over.
    * The abort reason as it is. Effect `unknown`.
@@ -110,15 +107,38 @@ export class RunningProcess implements AsyncDisposable {
   readonly exit: Promise<ProcessExit>;
   readonly #process: SandboxProcess;
   readonly #calls: DriverCalls;
+  readonly #stop: AbortSignal;
+  #stdout: ReadableStream<Uint8Array> | undefined;
+  #stderr: ReadableStream<Uint8Array> | undefined;
 
   constructor(calls: DriverCalls, process: SandboxProcess, stop: AbortController, timeoutMs: number | undefined) {
     this.#process = process;
     this.#calls = calls;
     this.stdin = process.stdin;
-    this.stdout = guarded(process.stdout, stop.signal, `${calls.provider} stdout`);
-    this.stderr = guarded(process.stderr, stop.signal, `${calls.provider} stderr`);
+    this.#stop = stop.signal;
     this.exit = this.#end(stop, timeoutMs);
     this.exit.catch(() => undefined); // who only reads the streams learns of it there
+  }
+
+  /** Ends when the program has ended. Fails at once with the abort reason. */
+  get stdout(): ReadableStream<Uint8Array> {
+    return (this.#stdout ??= guarded(this.#process.stdout, this.#stop, `${this.#calls.provider} stdout`));
+  }
+
+  get stderr(): ReadableStream<Uint8Array> {
+    return (this.#stderr ??= guarded(this.#process.stderr, this.#stop, `${this.#calls.provider} stderr`));
+  }
+
+  /** Read both streams to their ends, in place of {@link stdout} and {@link stderr}. An abort ends it as it ends {@link exit}. */
+  async collect(limit: OutputLimit): Promise<{ readonly stdout: OutputCollector; readonly stderr: OutputCollector }> {
+    const { stdout, stderr } = this.#process;
+    const { provider } = this.#calls;
+    try {
+      const [first, second] = await Promise.all([collect(stdout, limit, this.#stop), collect(stderr, limit, this.#stop)]);
+      return { stdout: first, stderr: second };
+    } catch (error) {
+      throw this.#stop.aborted ? this.#stop.reason : asSandboxError(error, `${provider} output`);
+    }
   }
 
   /**
@@ -276,10 +296,7 @@ export async function finish(
   const { promise: failed, reject } = Promise.withResolvers<never>();
   if (source !== undefined && running.stdin !== null) feed(source, running.stdin, ended.signal).catch(reject);
   try {
-    const [exit, stdout, stderr] = await Promise.race([
-      Promise.all([running.exit, collect(running.stdout, limit), collect(running.stderr, limit)]),
-      failed,
-    ]);
+    const [exit, { stdout, stderr }] = await Promise.race([Promise.all([running.exit, running.collect(limit)]), failed]);
     const droppedBytes = {
       stdout: exit.droppedBytes.stdout + stdout.droppedBytes,
       stderr: exit.droppedBytes.stderr + stderr.droppedBytes,

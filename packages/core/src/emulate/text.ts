@@ -171,8 +171,8 @@ async function search(
     const process = await driver.spawn({ argv, cwd: driver.workdir, env: {}, stdin: "null", output, timeoutMs }, options);
     const [exit, stdout, stderr] = await Promise.all([
       process.exit,
-      collect(process.stdout, output),
-      collect(process.stderr, { maxBytes: 4_096, keep: "head" }),
+      collect(process.stdout, output, options.signal),
+      collect(process.stderr, { maxBytes: 4_096, keep: "head" }, options.signal),
     ]);
     if (exit.code === 127) return undefined;
     const cut = exit.droppedBytes.stdout + stdout.droppedBytes > 0;
