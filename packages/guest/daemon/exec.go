@@ -73,16 +73,14 @@ func opExec(d *daemon, s *stream, m *members, key *claim) (*outcome, error) {
 // exec runs one program from its start to its end.
 func (d *daemon) exec(run *callRun, s *stream, r execRequest) (*outcome, error) {
 	environment := d.environment(r.as, r.env)
-	program, err := d.findProgram(r.argv[0], r.cwd, environment)
+	program, io, err := d.prepareExec(r, environment)
 	if err != nil {
 		return nil, err
 	}
 	if err := run.commit(); err != nil {
+		io.closeTheirs(d.null)
+		io.closeOurs()
 		return nil, err
-	}
-	io, err := d.openProgramPipes(r)
-	if err != nil {
-		return nil, posixFailure(err, r.argv[0], "none")
 	}
 	p, err := d.processes.start(program, r.argv, environment, r.cwd, d.credential(r.as), io.theirs[:])
 	io.closeTheirs(d.null)
@@ -112,6 +110,19 @@ func (d *daemon) exec(run *callRun, s *stream, r execRequest) (*outcome, error) 
 	result := &outcome{fields: fields, ends: []byte{channelOutput, channelErrors}}
 	result.output[channelOutput], result.output[channelErrors] = out.bytes(), errs.bytes()
 	return result, nil
+}
+
+// prepareExec does all that needs the agent's rights in one go, because each change of threads costs a tenth of a short program's time.
+func (d *daemon) prepareExec(r execRequest, environment []string) (program string, io *programPipes, err error) {
+	d.threads.do(func() {
+		if program, err = findProgram(r.argv[0], r.cwd, environment); err != nil {
+			return
+		}
+		if io, err = openProgramPipes(r, d.null); err != nil {
+			err = posixFailure(err, r.argv[0], "none")
+		}
+	})
+	return program, io, err
 }
 
 // feed writes the stream's input to a program until it ends or does not want more; what comes then is taken and forgotten.

@@ -29,8 +29,8 @@ func (d *daemon) environment(as user, added map[string]string) []string {
 	return list
 }
 
-// findProgram looks a bare name up on the PATH that the program will have, with the agent's eyes.
-func (d *daemon) findProgram(name, cwd string, environment []string) (string, error) {
+// findProgram looks a bare name up on the PATH that the program will have. On a thread of the agent's: with its eyes.
+func findProgram(name, cwd string, environment []string) (string, error) {
 	if strings.Contains(name, "/") {
 		return name, nil
 	}
@@ -40,24 +40,22 @@ func (d *daemon) findProgram(name, cwd string, environment []string) (string, er
 			search = value
 		}
 	}
-	return asAgent(d.threads, func() (string, error) {
-		failure := syscall.ENOENT
-		for directory := range strings.SplitSeq(search, ":") {
-			if !path.IsAbs(directory) {
-				directory = path.Join(cwd, directory)
-			}
-			candidate := directory + "/" + name
-			var stat syscall.Stat_t
-			err := syscall.Stat(candidate, &stat)
-			if err == nil && stat.Mode&syscall.S_IFMT == syscall.S_IFREG && stat.Mode&0o111 != 0 {
-				return candidate, nil
-			}
-			if err == syscall.EACCES {
-				failure = syscall.EACCES
-			}
+	failure := syscall.ENOENT
+	for directory := range strings.SplitSeq(search, ":") {
+		if !path.IsAbs(directory) {
+			directory = path.Join(cwd, directory)
 		}
-		return "", posixFailure(failure, name, "none")
-	})
+		candidate := directory + "/" + name
+		var stat syscall.Stat_t
+		err := syscall.Stat(candidate, &stat)
+		if err == nil && stat.Mode&syscall.S_IFMT == syscall.S_IFREG && stat.Mode&0o111 != 0 {
+			return candidate, nil
+		}
+		if err == syscall.EACCES {
+			failure = syscall.EACCES
+		}
+	}
+	return "", posixFailure(failure, name, "none")
 }
 
 // startFailure tells the directory's trouble from the program's.

@@ -10,12 +10,13 @@ type programPipes struct {
 	in, out, errs int // -1: none
 }
 
-func (d *daemon) openProgramPipes(r execRequest) (*programPipes, error) {
+// openProgramPipes makes what the program reads from and writes to. On a thread of the agent's, so that they are the agent's.
+func openProgramPipes(r execRequest, devNull *os.File) (*programPipes, error) {
 	io := &programPipes{in: -1, out: -1, errs: -1}
-	null := uintptr(d.null.Fd())
+	null := devNull.Fd()
 	io.theirs = [3]uintptr{null, null, null}
 	open := func(theirEnd int, reading bool) (int, error) {
-		reader, writer, err := d.newAgentPipe()
+		reader, writer, err := newPipe()
 		if err != nil {
 			return -1, err
 		}
@@ -39,7 +40,7 @@ func (d *daemon) openProgramPipes(r execRequest) (*programPipes, error) {
 		io.errs, err = open(2, false)
 	}
 	if err != nil {
-		io.closeTheirs(d.null)
+		io.closeTheirs(devNull)
 		io.closeOurs()
 		return nil, err
 	}

@@ -180,7 +180,7 @@ func TestTheCallLogTakesWhatIsWhole(t *testing.T) {
 		c.log.claim(id, [32]byte{1, 2})
 	}
 	c.log.undo("undone")
-	c.log.release("released")
+	c.log.release([]*call{{id: "released"}})
 	file, _ := os.OpenFile(filepath.Join(directory, callLogName), os.O_APPEND|os.O_WRONLY, 0)
 	file.WriteString("C cut 0102")
 	file.Close()

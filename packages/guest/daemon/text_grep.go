@@ -109,7 +109,7 @@ func onlyRootWrites(path string) bool {
 }
 
 func (d *daemon) ripgrep(patience context.Context, timeout time.Duration, r grepRequest, program string) (*outcome, error) {
-	pipes, err := d.openProgramPipes(execRequest{})
+	pipes, err := asAgent(d.threads, func() (*programPipes, error) { return openProgramPipes(execRequest{}, d.null) })
 	if err != nil {
 		return nil, posixFailure(err, "grep", "none")
 	}
