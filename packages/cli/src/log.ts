@@ -21,7 +21,7 @@ export function openLog(
   if (format === "json") {
     const lines = new BatchedLines(output);
     return (level, type, { at = clock().toISOString(), ...fields }) => {
-      lines.add(safeJson({ at, level, type, ...fields }));
+      lines.add(() => safeJson({ at, level, type, ...fields }));
       if (level !== "info") lines.flush(); // whoever watches for trouble sees it when it happens
     };
   }
