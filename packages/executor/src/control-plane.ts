@@ -2,18 +2,14 @@ import Anthropic from "@anthropic-ai/sdk";
 import type { ResolvedOptions } from "./options.ts";
 
 /** A client of the control plane that holds exactly one credential, retries nothing by itself and logs nothing. */
-export function controlPlaneClient(
-  options: Pick<ResolvedOptions, "baseUrl">,
-  credential: string,
-  fetchFunction: typeof fetch | undefined,
-): Anthropic {
+export function controlPlaneClient(options: Pick<ResolvedOptions, "baseUrl">, credential: string, fetchFunction: typeof fetch): Anthropic {
   return new Anthropic({
     authToken: credential,
     apiKey: null,
     baseURL: options.baseUrl,
     maxRetries: 0,
     logLevel: "off",
-    ...(fetchFunction === undefined ? {} : { fetch: fetchFunction }),
+    fetch: fetchFunction,
   });
 }
 

@@ -12,7 +12,7 @@ import { backOffMs, orAbort, sleep } from "./wait.ts";
 
 export interface ItemOptions {
   readonly options: ResolvedOptions;
-  readonly fetch: typeof fetch | undefined;
+  readonly fetch: typeof fetch;
   readonly journal: Journal;
   readonly customTools: ReadonlyMap<string, PreparedCustomTool>;
   readonly observe: Observe;
@@ -74,6 +74,7 @@ async function serveSession(work: ClaimedWork, sessionId: string, client: Anthro
   const limits = { timeoutMs, maxIdleMs, maxHeldMs, drainMs };
   const session = new Session({
     client,
+    fetch: item.fetch,
     workId: work.workId,
     sessionId,
     sandbox,

@@ -52,7 +52,7 @@ export interface WorkerOptions {
   /** Default: in memory. */
   readonly journal?: Journal;
   readonly observer?: Observer;
-  /** For proxies and tests. Default: the global one. */
+  /** For tests and transports of your own. Default: one that keeps connections and goes through `HTTPS_PROXY` where that is set. */
   readonly fetch?: typeof fetch;
 }
 

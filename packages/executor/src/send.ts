@@ -1,13 +1,12 @@
-import type Anthropic from "@anthropic-ai/sdk";
 import { retryAfterMs, statusOf } from "./control-plane.ts";
 import type { ToolUse } from "./dispatch.ts";
+import type { EventSender, SendParams } from "./event-sender.ts";
 import type { Failure, Secrets } from "./events.ts";
 import type { CallResult } from "./journal.ts";
 import { backOffMs, sleep } from "./wait.ts";
 
 export interface SendOptions {
-  readonly client: Anthropic;
-  readonly sessionId: string;
+  readonly sender: EventSender;
   readonly secrets: Secrets;
   /** Ends the attempts; one that is under way is ended too. */
   readonly signal: AbortSignal;
@@ -23,11 +22,11 @@ const requestTimeoutMs = 60_000;
 
 /** Post one result, as often as it takes: the call is never run again because its post failed. */
 export async function sendResult(call: ToolUse, result: CallResult, options: SendOptions): Promise<SendOutcome> {
-  const { client, sessionId, secrets, signal, onFailure } = options;
+  const { sender, secrets, signal, onFailure } = options;
   let current = result;
   for (let attempts = 1; !signal.aborted; attempts++) {
     try {
-      await client.beta.sessions.events.send(sessionId, { events: [resultEvent(call, current)] }, { signal, timeout: requestTimeoutMs });
+      await sender.send({ events: [resultEvent(call, current)] }, { signal, timeoutMs: requestTimeoutMs });
       return { outcome: "settled", attempts };
     } catch (error) {
       if (signal.aborted) break;
@@ -50,8 +49,6 @@ export async function sendResult(call: ToolUse, result: CallResult, options: Sen
   }
   return { outcome: "unsent" };
 }
-
-type SendParams = Parameters<Anthropic["beta"]["sessions"]["events"]["send"]>[1];
 
 /** The kind of the result is the kind of the call; the other one would leave it open. */
 function resultEvent(call: ToolUse, { isError, content }: CallResult): SendParams["events"][number] {

@@ -1,6 +1,7 @@
 import type Anthropic from "@anthropic-ai/sdk";
 import type { SessionSandbox } from "./binding.ts";
 import { textOf } from "./content.ts";
+import { EventSender } from "./event-sender.ts";
 import { type Decision, Dispatcher, type ToolUse } from "./dispatch.ts";
 import type { CallName, ItemEnd, Observe, Secrets } from "./events.ts";
 import type { Journal } from "./journal.ts";
@@ -14,6 +15,8 @@ import { Alarm, sleep } from "./wait.ts";
 
 export interface SessionOptions {
   readonly client: Anthropic;
+  /** What `client` uses. */
+  readonly fetch: typeof fetch;
   readonly workId: string;
   readonly sessionId: string;
   readonly sandbox: SessionSandbox;
@@ -47,6 +50,7 @@ export class Session {
   readonly #options: SessionOptions;
   readonly #dispatcher: Dispatcher;
   readonly #runner: CallRunner;
+  readonly #sender: EventSender;
   readonly #running = new Map<string, { readonly call: ToolUse; readonly controller: AbortController }>();
   readonly #underWay = new Set<Promise<void>>();
   readonly #end = Promise.withResolvers<ItemEnd>();
@@ -63,7 +67,8 @@ export class Session {
   constructor(options: SessionOptions) {
     this.#options = options;
     this.#dispatcher = new Dispatcher((call) => this.#lookUp(call));
-    const { sessionId, sandbox, journal, customTools, timeoutMs, secrets } = options;
+    const { client, fetch: fetchFunction, sessionId, sandbox, journal, customTools, timeoutMs, secrets } = options;
+    this.#sender = new EventSender(client, fetchFunction, sessionId);
     this.#runner = new CallRunner({ sessionId, sandbox, journal, customTools, timeoutMs, secrets, hasHistory: () => this.#dispatcher.hasHistory });
   }
 
@@ -211,11 +216,11 @@ export class Session {
   }
 
   async #answer(call: ToolUse, { result }: CallOutcome): Promise<void> {
-    const { client, sessionId, journal, sandbox, observe, secrets } = this.#options;
+    const { sessionId, journal, sandbox, observe, secrets } = this.#options;
     const name = this.#nameOf(call);
     const onFailure = (failure: ReturnType<Secrets["failure"]>, retryInMs: number | undefined): void =>
       observe({ type: "call.unsent", failure, ...(retryInMs === undefined ? {} : { retryInMs }), ...name });
-    const sent = await sendResult(call, result, { client, sessionId, secrets, signal: this.#over.signal, onFailure });
+    const sent = await sendResult(call, result, { sender: this.#sender, secrets, signal: this.#over.signal, onFailure });
     if (sent.outcome === "unsent") {
       // refused for good, or the session ends: the journal keeps the result
       this.#end.resolve("failed");

@@ -10,6 +10,7 @@ import { type ResolvedOptions, type WorkerOptions, resolveOptions } from "./opti
 import { type ClaimedWork, Poller } from "./poller.ts";
 import { sweep } from "./sweep.ts";
 import { type PreparedCustomTool, prepareCustomTools } from "./tools/custom.ts";
+import { apiFetch } from "./transport.ts";
 import { sleep } from "./wait.ts";
 
 /**
@@ -25,6 +26,7 @@ export class Worker {
   readonly #customTools: ReadonlyMap<string, PreparedCustomTool>;
   readonly #observe: Observe;
   readonly #secrets = new Secrets();
+  readonly #fetch: typeof fetch;
   /** Sandboxes of sessions that are served, and kept ones. */
   readonly #sandboxes = new Map<string, SessionSandbox>();
   /** Sessions that are served, until all of an item is done. */
@@ -42,6 +44,7 @@ export class Worker {
     this.#journal = options.journal ?? new MemoryJournal();
     this.#customTools = prepareCustomTools(options.tools ?? []);
     this.#observe = observing(options.observer);
+    this.#fetch = options.fetch ?? apiFetch();
     this.#secrets.add(options.environmentKey);
   }
 
@@ -96,7 +99,7 @@ export class Worker {
 
   async #claim(stop: AbortSignal): Promise<void> {
     const { environmentId, environmentKey, maxSessions } = this.#options;
-    const client = controlPlaneClient(this.#options, environmentKey, this.#given.fetch);
+    const client = controlPlaneClient(this.#options, environmentKey, this.#fetch);
     const poller = new Poller({ client, environmentId, workerId: this.#workerId, observe: this.#observe, secrets: this.#secrets });
     while (!stop.aborted) {
       if (this.#items.size >= maxSessions) await this.#anItemEnds(stop);
@@ -119,7 +122,7 @@ export class Worker {
     const before = sessionId === undefined ? undefined : this.#serving.get(sessionId);
     const item: ItemOptions = {
       options: this.#options,
-      fetch: this.#given.fetch,
+      fetch: this.#fetch,
       journal: this.#journal,
       customTools: this.#customTools,
       observe: this.#observe,
@@ -185,7 +188,7 @@ export class Worker {
   async #sweepEvery(stop: AbortSignal): Promise<void> {
     const { sweepMs, environmentKey, environmentId, keepMs } = this.#options;
     if (sweepMs === 0) return;
-    const client = controlPlaneClient(this.#options, environmentKey, this.#given.fetch);
+    const client = controlPlaneClient(this.#options, environmentKey, this.#fetch);
     while (!stop.aborted) {
       const ended = await sweep({
         client,
