@@ -306,7 +306,7 @@ export async function finish(
     void running[Symbol.asyncDispose]();
     throw error;
   } finally {
-    ended.abort();
+    if (source !== undefined) ended.abort();
   }
 }
 

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 
 /**
  * The sandbox of a session: the same for every worker of the environment, so that whoever serves the session next finds it.
@@ -28,5 +28,5 @@ export function keysOf(sessionId: string, call: { readonly id: string; readonly 
 
 // JSON, so that no two lists of names give the same text
 function digest(names: readonly string[]): string {
-  return createHash("sha256").update(JSON.stringify(names)).digest("hex");
+  return hash("sha256", JSON.stringify(names));
 }

@@ -64,7 +64,11 @@ export function guestClient(link: GuestLink): GuestClient {
         ),
       // Released twice is released, so a lost answer may be asked for again.
       release: (keys, { signal }) =>
-        callGuest(link, { request: { op: "call.release", ids: keys.map(({ id }) => id) }, readOnly: true, maxOutputBytes: 0, parse: () => undefined }, signal),
+        callGuest(
+          link,
+          { request: { op: "call.release", ids: keys.map(({ id }) => id) }, readOnly: true, maxOutputBytes: 0, parse: () => undefined },
+          signal,
+        ),
     },
     stats: (signal) => callGuest(link, { request: { op: "stats" }, readOnly: true, maxOutputBytes: 0, parse: parseStats }, signal),
   };

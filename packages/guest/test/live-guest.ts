@@ -40,7 +40,22 @@ export class LiveGuest implements AsyncDisposable {
       path: "/usr/local/bin:/usr/bin:/bin",
     };
     await run("docker", [
-      ...["run", "-d", "--name", guest.name, "--user", "0:0", "--network", "none", "--log-driver", "none", "--security-opt", "no-new-privileges", "--cap-drop", "ALL"],
+      ...[
+        "run",
+        "-d",
+        "--name",
+        guest.name,
+        "--user",
+        "0:0",
+        "--network",
+        "none",
+        "--log-driver",
+        "none",
+        "--security-opt",
+        "no-new-privileges",
+        "--cap-drop",
+        "ALL",
+      ],
       ...["SETUID", "SETGID", "KILL", "CHOWN"].flatMap((capability) => ["--cap-add", capability]),
       ...["-v", `${guestBinary(process.arch === "arm64" ? "arm64" : "amd64")}:/glovebox-guest:ro`, "-v", `${directory}:/run/glovebox`],
       ...["--pids-limit", "512", "--memory", "1g", image, "/glovebox-guest", "serve", "--config-json", JSON.stringify(config)],
