@@ -57,21 +57,22 @@ async function tenSessions(start: Start): Promise<number> {
   return elapsed;
 }
 
-/** From a session's creation to the ack of its work item, by a worker that has waited a while. */
-async function pickUps(start: Start, rounds: number): Promise<number[]> {
+/** From a session's creation to the ack of its work item, by a worker that has been idle for some seconds and is anywhere in its rhythm. */
+async function pickUps(start: Start): Promise<number[]> {
+  const rounds = 12;
   await using simulator = await startSimulator();
   await using _sandboxes = removeSandboxes(simulator);
   await using _worker = await start(simulator);
   await warm(simulator);
   const times: number[] = [];
   for (let round = 0; round < rounds; round++) {
+    await new Promise((resolve) => setTimeout(resolve, 2_000 + Math.random() * 4_000));
     const deadline = AbortSignal.timeout(60_000);
     const started = performance.now();
     const session = simulator.createSession({ script: { turns: [{ message: "Nothing to do." }] } });
     await simulator.waitForRequest(({ endpoint, workId }) => endpoint === "work.ack" && session.work.some(({ id }) => id === workId), deadline);
     times.push(performance.now() - started);
     await simulator.waitForRequest(({ endpoint, workId }) => endpoint === "work.stop" && session.work.some(({ id }) => id === workId), deadline);
-    await new Promise((resolve) => setTimeout(resolve, 200 + Math.random() * 1_000));
   }
   return times;
 }
@@ -91,7 +92,7 @@ async function manySessions(): Promise<{ readonly latencies: number[]; readonly 
   await using simulator = await startSimulator();
   await using _sandboxes = removeSandboxes(simulator);
   await using worker = startWorker(simulator, "virtual", { flags: ["--max-sessions", "200"] });
-  const rounds = 10;
+  const rounds = 20;
   const sessions = Array.from({ length: 200 }, (_, index) =>
     simulator.createSession({
       script: {
@@ -129,7 +130,7 @@ export async function run(): Promise<readonly Row[]> {
     };
   });
   const [together, officialTogether] = [await tenSessions(docker), await tenSessions(official)];
-  const [pickUp, officialPickUp] = [await pickUps(docker, 20), await pickUps(official, 10)];
+  const [pickUp, officialPickUp] = [await pickUps(docker), await pickUps(official)];
   const many = await manySessions();
   return [
     ...callRows,
