@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { GuestContainer, type Peer } from "./daemon-harness.ts";
+import { DaemonContainer, type Peer } from "./daemon-harness.ts";
+import { docker } from "./guest-container.ts";
 
-let guest: GuestContainer;
+let guest: DaemonContainer;
 let peer: Peer;
 beforeAll(async () => {
-  guest = await GuestContainer.start({ docker: ["--pids-limit", "128"] });
+  guest = await DaemonContainer.start({ docker: ["--pids-limit", "128"] });
   peer = await guest.join();
 }, 60_000);
 afterAll(async () => {
@@ -140,7 +141,7 @@ describe("files", () => {
   });
 
   test("a full disk is said, and leaves nothing", { timeout: 60_000 }, async () => {
-    await using small = await GuestContainer.start({ docker: ["--tmpfs", "/workspace:size=1m,uid=1000,gid=1000,mode=755"] });
+    await using small = await DaemonContainer.start({ docker: ["--tmpfs", "/workspace:size=1m,uid=1000,gid=1000,mode=755"] });
     const other = await small.join();
     const stream = other.open({ ...write, path: "/workspace/big" });
     for (let part = 0; part < 4; part++) other.send("DATA", stream, Buffer.alloc(1 + 65_536));
@@ -217,7 +218,7 @@ describe("calls with a key", () => {
 });
 
 test("at the limit of processes it answers, and ends everything", { timeout: 60_000 }, async () => {
-  await using bombed = await GuestContainer.start({ docker: ["--pids-limit", "128"] });
+  await using bombed = await DaemonContainer.start({ docker: ["--pids-limit", "128"] });
   const own = await bombed.join();
   const bomb = own.open({
     op: "exec",
@@ -236,6 +237,6 @@ test("at the limit of processes it answers, and ends everything", { timeout: 60_
     }
   }
   expect((await own.call({ ...write, path: "/workspace/there" }, "x")).result).toEqual({ sizeBytes: 1 });
-  await bombed.docker("kill", "-s", "TERM", bombed.name);
-  expect((await bombed.docker("wait", bombed.name)).trim()).toBe("0");
+  await docker("kill", "-s", "TERM", bombed.name);
+  expect((await docker("wait", bombed.name)).trim()).toBe("0");
 });

@@ -1,19 +1,6 @@
-import { execFile } from "node:child_process";
-import { randomBytes } from "node:crypto";
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import net from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
-import { image } from "./image.ts";
-
-const run = promisify(execFile);
-
-const binary =
-  process.env["GLOVEBOX_GUEST_BINARY"] ??
-  fileURLToPath(new URL(`../bin/glovebox-guest-linux-${process.arch === "arm64" ? "arm64" : "amd64"}`, import.meta.url));
+import { GuestContainer, type GuestOptions } from "./guest-container.ts";
 
 export const types = ["", "HELLO", "OPEN", "DATA", "END", "WINDOW", "EVENT", "CONTROL", "RESULT", "ERROR", "CANCEL", "PING", "PONG", "GOAWAY"];
 
@@ -171,61 +158,18 @@ export class Peer {
   }
 }
 
-export interface GuestOptions {
-  readonly config?: object;
-  readonly docker?: readonly string[];
-}
-
-/** A container with a guest as PID 1, reached by its socket in a mounted directory. */
-export class GuestContainer implements AsyncDisposable {
-  readonly name: string;
-  readonly directory: string;
+/** A guest in a container, for raw clients. */
+export class DaemonContainer extends GuestContainer {
   readonly #peers: Peer[] = [];
 
-  constructor(name: string, directory: string) {
-    this.name = name;
-    this.directory = directory;
-  }
-
-  static async start({ config = {}, docker = [] }: GuestOptions = {}): Promise<GuestContainer> {
-    const guest = new GuestContainer(`guest-daemon-test-${randomBytes(6).toString("hex")}`, mkdtempSync(join(tmpdir(), "glovebox-guest-")));
-    chmodSync(guest.directory, 0o700);
-    const json = {
-      listen: "/run/glovebox/guest.sock",
-      stateDirectory: "/run/glovebox/state",
-      user: { uid: 1000, gid: 1000 },
-      workdir: "/workspace",
-      env: {},
-      path: "/usr/local/bin:/usr/bin:/bin",
-      ...config,
-    };
-    const rights = ["SETUID", "SETGID", "KILL", "CHOWN"].flatMap((capability) => ["--cap-add", capability]);
-    const mounts = ["-v", `${binary}:/glovebox-guest:ro`, "-v", `${guest.directory}:/run/glovebox`];
-    const limits = [
-      "--user",
-      "0:0",
-      "--network",
-      "none",
-      "--log-driver",
-      "none",
-      "--pids-limit",
-      "256",
-      "--memory",
-      "512m",
-      "--security-opt",
-      "no-new-privileges",
-      "--cap-drop",
-      "ALL",
-    ];
-    const command = [image, "/glovebox-guest", "serve", "--config-json", JSON.stringify(json)];
-    await run("docker", ["run", "-d", "--name", guest.name].concat(limits, rights, mounts, docker, command));
-    return guest;
+  static async start(options: GuestOptions = {}): Promise<DaemonContainer> {
+    return new DaemonContainer(...(await GuestContainer.run(options)));
   }
 
   /** A connection before its hello. */
   async connect(): Promise<Peer> {
     for (let tries = 0; ; tries++) {
-      const socket = net.connect(join(this.directory, "guest.sock"));
+      const socket = net.connect(this.socketPath);
       const connected = await new Promise<boolean>((resolve) => {
         socket.once("connect", () => resolve(true));
         socket.once("error", () => resolve(false));
@@ -235,7 +179,7 @@ export class GuestContainer implements AsyncDisposable {
         this.#peers.push(peer);
         return peer;
       }
-      if (tries > 500) throw new Error(`no guest: ${(await run("docker", ["inspect", "-f", "{{json .State}}", this.name])).stdout}`);
+      if (tries > 500) throw new Error(`no guest: ${JSON.stringify(await this.state())}`);
       await pause(10);
     }
   }
@@ -246,13 +190,8 @@ export class GuestContainer implements AsyncDisposable {
     return peer;
   }
 
-  async docker(...args: string[]): Promise<string> {
-    return (await run("docker", args)).stdout;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
+  override async [Symbol.asyncDispose](): Promise<void> {
     for (const peer of this.#peers) peer.close();
-    await run("docker", ["rm", "-f", this.name]);
-    rmSync(this.directory, { recursive: true, force: true });
+    await super[Symbol.asyncDispose]();
   }
 }

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { GuestContainer, type Frame } from "./daemon-harness.ts";
+import { DaemonContainer, type Frame } from "./daemon-harness.ts";
 
 interface Expected {
   readonly type: string;
@@ -19,9 +19,9 @@ interface Sequence {
 
 const { sequences } = JSON.parse(readFileSync(new URL("../vectors/sequences.json", import.meta.url), "utf8")) as { sequences: readonly Sequence[] };
 
-let guest: GuestContainer;
+let guest: DaemonContainer;
 beforeAll(async () => {
-  guest = await GuestContainer.start();
+  guest = await DaemonContainer.start();
 }, 60_000);
 afterAll(async () => {
   await guest[Symbol.asyncDispose]();

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { GuestStream } from "../src/guest-stream.ts";
+import { docker } from "./guest-container.ts";
 import { LiveGuest } from "./live-guest.ts";
 import { collected, never, textOf } from "./peer.ts";
 
@@ -25,7 +26,7 @@ test("the worker dies in mid-call, another takes over and asks for the same call
   using next = await live.connect();
   expect(await next.calls.status({ id: "call-1" }, { signal })).toBe("running");
   const joined = next.shell.run(request, { signal, call: { id: "call-1" } });
-  await live.docker("exec", "-u", "1000", live.name, "touch", "/workspace/go");
+  await docker("exec", "-u", "1000", live.name, "touch", "/workspace/go");
   const ran = await joined;
   expect(textOf(await collected(ran.stdout))).toBe("begun\nended\n");
   expect(await ran.exit).toMatchObject({ code: 3, shellKept: false });
@@ -82,7 +83,7 @@ test("a driver whose stream is cut goes on with the same call and the same shell
   const request = shell("echo x >>/workspace/once; while ! test -e /workspace/go2; do sleep 0.02; done; echo $KEPT");
   const program = await driver.shell?.run(request, { signal, call: { id: "call-3" } });
   receiverCut?.();
-  await live.docker("exec", "-u", "1000", live.name, "touch", "/workspace/go2");
+  await docker("exec", "-u", "1000", live.name, "touch", "/workspace/go2");
   expect([program && textOf(await collected(program.stdout)), (await program?.exit)?.code]).toEqual(["1\n", 0]);
   expect(streams).toHaveLength(2);
   expect(textOf(await collected((await driver.files.read({ path: "/workspace/once" }, { signal })).content))).toBe("x\n");
@@ -93,7 +94,7 @@ test("a container that is killed is told by lost, and ends what runs", async () 
   const doomed = await LiveGuest.start();
   const driver = await doomed.driver();
   const program = await driver.spawn({ argv: ["sleep", "1000"], cwd: "/", env: {}, stdin: "null" }, { signal });
-  await doomed.docker("kill", doomed.name);
+  await docker("kill", doomed.name);
   await expect(program.exit).rejects.toMatchObject({ code: "unavailable", effect: "unknown" });
   await expect(driver.lost).resolves.toMatchObject({ message: "[not_found] container was killed (exit 137)" });
   await driver.destroy({ signal });

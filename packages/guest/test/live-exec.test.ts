@@ -1,6 +1,7 @@
 import type { ProcessExit, SpawnRequest } from "@glovebox/core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { ConnectedGuest } from "../src/connect.ts";
+import { docker } from "./guest-container.ts";
 import { LiveGuest } from "./live-guest.ts";
 import { bytesOf, collected, never, textOf } from "./peer.ts";
 
@@ -121,7 +122,7 @@ test("there are at least 40 cases", () => expect(Object.keys(cases).length).toBe
 
 test.each(Object.entries(cases))("exec: %s", async (name, { argv, input, stdout = "", stderr = "", exit, ...request }) => {
   if (name.startsWith("PATH"))
-    await live.docker(
+    await docker(
       "exec",
       live.name,
       "sh",
