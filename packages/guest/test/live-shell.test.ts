@@ -1,4 +1,4 @@
-import type { ProcessExit } from "@glovebox/core";
+import type { ProcessExit, SandboxProcess } from "@glovebox/core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { ConnectedGuest } from "../src/connect.ts";
 import { LiveGuest } from "./live-guest.ts";
@@ -22,12 +22,17 @@ interface Ran extends ProcessExit {
   readonly output: string;
 }
 
-async function run(shell: string, command: string, more: { timeoutMs?: number; signal?: AbortSignal } = {}): Promise<Ran> {
+/** Resolves once the command has its turn. */
+function begin(shell: string, command: string, more: { timeoutMs?: number; signal?: AbortSignal } = {}): Promise<SandboxProcess> {
   const { signal: by = signal, ...limits } = more;
-  const program = await guest.shell.run(
+  return guest.shell.run(
     { shell, command, cwd: "/workspace", env: { FROM_START: "1" }, output: { maxBytes: 1_000_000, keep: "tail" }, ...limits },
     { signal: by },
   );
+}
+
+async function run(...command: Parameters<typeof begin>): Promise<Ran> {
+  const program = await begin(...command);
   const [output, exit] = await Promise.all([collected(program.stdout), program.exit]);
   return { output: textOf(output), ...exit };
 }
@@ -123,12 +128,12 @@ test("a time-out takes the shell with it, and the next command gets a fresh one"
 test("an abort takes the shell with it; one that still waits leaves it alone", async () => {
   await run("aborted", "A=1");
   const [first, second, reason] = [new AbortController(), new AbortController(), new Error("enough")];
-  const running = run("aborted", "sleep 1000", { signal: first.signal });
+  const running = await begin("aborted", "sleep 1000", { signal: first.signal });
   const waiting = run("aborted", "A=2", { signal: second.signal });
   second.abort(reason);
   await expect(waiting).rejects.toBe(reason);
   first.abort(reason);
-  await expect(running).rejects.toBe(reason);
+  await expect(running.exit).rejects.toBe(reason);
   expect((await run("aborted", "echo [$A]")).output).toBe("[]\n");
 });
 
