@@ -32,27 +32,44 @@ func (s *shell) awaitVerdict(patience context.Context, timeout time.Duration) ve
 }
 
 func (s *shell) awaitStatus(patience context.Context) (code int, ok bool) {
-	stop := context.AfterFunc(patience, func() { s.status.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	look := firstLook
+	wake := func() { s.status.SetReadDeadline(time.Unix(1, 0)) }
+	answered := make(chan struct{})
+	defer close(answered)
+	go func() {
+		select {
+		case <-s.process.ended:
+		case <-patience.Done():
+		case <-answered:
+			return
+		}
+		wake()
+	}()
+	look, over := firstLook, false
 	var buffer [512]byte
 	for {
-		s.status.SetReadDeadline(time.Now().Add(look))
-		if patience.Err() != nil {
-			return 0, false
-		}
-		count, err := s.status.Read(buffer[:])
-		s.heard = append(s.heard, buffer[:count]...)
 		if code, number, understood, broken := s.dialect.readStatus(&s.heard); broken {
 			return 0, false
 		} else if understood {
 			return code, number == s.number
 		}
+		if over {
+			return 0, false
+		}
+		s.status.SetReadDeadline(time.Now().Add(look))
+		if s.dead() {
+			wake()
+		}
+		if patience.Err() != nil {
+			return 0, false
+		}
+		count, err := s.status.Read(buffer[:])
+		s.heard = append(s.heard, buffer[:count]...)
 		switch {
 		case err == nil:
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			if s.outOfStep() {
-				return 0, false
+			// Others may hold the status of a shell that has ended: it has no end of file then.
+			if over = s.dead() || s.outOfStep(); over {
+				s.overhear()
 			}
 			look = min(2*look, longestLook)
 		default:
@@ -66,29 +83,28 @@ func (s *shell) awaitStatus(patience context.Context) (code int, ok bool) {
 	}
 }
 
-// outOfStep tells a shell that has taken all it was told and given no status: it never will.
-func (s *shell) outOfStep() bool {
-	if s.dead() || s.unreadScript() > 0 {
-		return false
+// outOfStep tells a shell that has taken all it was told: what it had to say it has said before, so a status not there never comes.
+func (s *shell) outOfStep() bool { return s.unreadScript() == 0 }
+
+// overhear takes what stands in the status now.
+func (s *shell) overhear() {
+	raw, err := s.status.SyscallConn()
+	if err != nil {
+		return
 	}
 	var buffer [512]byte
-	s.status.SetReadDeadline(time.Now().Add(firstLook))
-	count, _ := s.status.Read(buffer[:])
-	s.heard = append(s.heard, buffer[:count]...)
-	return count == 0
+	raw.Control(func(descriptor uintptr) {
+		count, _ := syscall.Read(int(descriptor), buffer[:])
+		s.heard = append(s.heard, buffer[:max(0, count)]...)
+	})
 }
 
 // inStep makes sure, before a command, that nothing of the one before is still to come: a status too many was forged.
 func (s *shell) inStep() bool {
-	var buffer [512]byte
-	s.status.SetReadDeadline(time.Unix(1, 0))
-	raw, err := s.status.SyscallConn()
-	if err != nil || s.dead() || !s.finished() {
+	if s.dead() || !s.finished() {
 		return false
 	}
-	count := 0
-	raw.Control(func(descriptor uintptr) { count, _ = syscall.Read(int(descriptor), buffer[:]) })
-	s.heard = append(s.heard, buffer[:max(0, count)]...)
+	s.overhear()
 	heard := s.heard
 	s.heard = nil
 	if !s.dialect.saysWell {

@@ -56,6 +56,10 @@ const sessions: Readonly<Record<string, readonly (readonly [command: string, out
     ["exit 7", "", 7, false],
     ["echo fresh", "fresh\n", 0],
   ],
+  "exit ends it, whatever a background subshell of it still holds": [
+    ["(while :; do sleep 1; done) & exit 7", "", 7, false],
+    ["echo fresh", "fresh\n", 0],
+  ],
   "exec ends it with the program": [
     ["exec /bin/echo gone", "gone\n", 0, false],
     ["echo fresh", "fresh\n", 0],
