@@ -15,7 +15,7 @@ const (
 )
 
 // shell is one running shell. Its commands come on its stdin, as a terminal's would, each with stdin from /dev/null and without
-// the two descriptors that only the shell itself has: status out, and a file for long commands.
+// the descriptors that only the shell itself has: status out, and where its dialect knows how, a file for long commands.
 type shell struct {
 	dialect dialect
 	process *process
@@ -23,26 +23,29 @@ type shell struct {
 	status  *os.File
 	memory  *os.File
 	output  *pump
-	between *collector // output while no command runs; kept from the last end on
-	heard   []byte     // of the status, not understood yet
-	number  int        // of the command, which its status has to carry
-	masked  bool       // something of the agent's stands before the shell's own `builtin`
+	between *collector    // output while no command runs; kept from the last end on
+	heard   []byte        // of the status, not understood yet
+	number  int           // of the command, which its status has to carry
+	masked  bool          // something of the agent's stands before the shell's own `builtin`
+	given   chan struct{} // closed when the last command's text is in the pipe
+	prodded bool          // an empty line followed it
 }
 
-// put gives the shell a command.
-func (s *shell) put(command string) error {
+// put gives the shell a command, in its own time: the shell may read slowly, or never.
+func (s *shell) put(command string) {
 	text := s.dialect.piped(command, s.number)
-	if len(command) > maxPipedBytes && s.dialect.stored != nil {
-		if err := s.store(command); err != nil {
-			return err
-		}
+	if len(command) > maxPipedBytes && s.dialect.stored != nil && s.store(command) == nil {
 		text = s.dialect.stored(strings.Count(command, "\n"), s.number)
 	}
 	if s.masked {
 		text = bashUnmask + text
 	}
-	_, err := s.script.WriteString(text)
-	return err
+	given := make(chan struct{})
+	s.given, s.prodded = given, false
+	go func() {
+		defer close(given)
+		s.script.WriteString(text)
+	}()
 }
 
 // store leaves the command in the memory file, whose offset the shell shares.
@@ -57,14 +60,18 @@ func (s *shell) store(command string) error {
 	return err
 }
 
-func (s *shell) unreadScript() int {
-	raw, err := s.script.SyscallConn()
-	if err != nil {
-		return 0
+// tookAll tells whether the shell has read all that it was given.
+func (s *shell) tookAll() bool {
+	select {
+	case <-s.given:
+	default:
+		return false
 	}
 	count := 0
-	raw.Control(func(descriptor uintptr) { count = unread(int(descriptor)) })
-	return count
+	if raw, err := s.script.SyscallConn(); err == nil {
+		raw.Control(func(descriptor uintptr) { count = unread(int(descriptor)) })
+	}
+	return count == 0
 }
 
 // handOver gives what came since the last command, and all that comes now, to a command.

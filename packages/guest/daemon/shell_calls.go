@@ -68,8 +68,7 @@ func (d *daemon) shellRun(run *callRun, s *stream, r shellRequest) (*outcome, er
 	run.event(map[string]any{"event": "started", "pid": sh.process.pid})
 	s.setControl(func(m *members) { s.signalControl(m, sh.process) })
 
-	// The shell may read slowly, or never: what it does decides, not whether it took the whole text.
-	go sh.put(r.command)
+	sh.put(r.command)
 	end := sh.awaitVerdict(run.context, r.timeout)
 	if !end.kept {
 		end.kept = false

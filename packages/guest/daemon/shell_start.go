@@ -50,24 +50,29 @@ func (d *daemon) startDialect(as dialect, cwd string, environment []string) (*sh
 	if err != nil {
 		return fail(err)
 	}
-	memory, err := newMemory()
-	if err != nil {
-		return fail(err)
-	}
-	opened = append(opened, memory)
-	descriptors := make([]uintptr, as.memoryDescriptor+1)
+	descriptors := make([]uintptr, max(as.statusDescriptor, as.memoryDescriptor)+1)
 	for i := range descriptors {
 		descriptors[i] = ^uintptr(0)
 	}
 	descriptors[0], descriptors[1], descriptors[2] = uintptr(scriptReader), uintptr(outputWriter), uintptr(outputWriter)
-	descriptors[as.statusDescriptor], descriptors[as.memoryDescriptor] = uintptr(statusWriter), uintptr(memory)
+	descriptors[as.statusDescriptor] = uintptr(statusWriter)
+	var memory *os.File
+	if as.stored != nil {
+		descriptor, err := newMemory()
+		if err != nil {
+			return fail(err)
+		}
+		memory = os.NewFile(uintptr(descriptor), "command")
+		descriptors[as.memoryDescriptor] = uintptr(descriptor)
+	}
 	started, err := d.processes.start(as.program, as.argv, environment, cwd, d.credential(d.agent), descriptors)
 	if err != nil {
 		closeAll(opened...)
+		memory.Close()
 		return nil, d.startFailure(err, as.program, cwd)
 	}
 	closeAll(scriptReader, outputWriter, statusWriter)
-	s := &shell{dialect: as, process: started, memory: os.NewFile(uintptr(memory), "command"), between: &collector{max: maxBetweenBytes, tail: true}}
+	s := &shell{dialect: as, process: started, memory: memory, between: &collector{max: maxBetweenBytes, tail: true}}
 	syscall.SetNonblock(scriptWriter, true)
 	syscall.SetNonblock(statusReader, true)
 	s.script, s.status = os.NewFile(uintptr(scriptWriter), "script"), os.NewFile(uintptr(statusReader), "status")

@@ -47,7 +47,7 @@ func (s *shell) awaitStatus(patience context.Context) (code int, ok bool) {
 	look, over := firstLook, false
 	var buffer [512]byte
 	for {
-		if code, number, understood, broken := s.dialect.readStatus(&s.heard); broken {
+		if code, number, understood, broken := readStatus(&s.heard); broken {
 			return 0, false
 		} else if understood {
 			return code, number == s.number
@@ -83,8 +83,19 @@ func (s *shell) awaitStatus(patience context.Context) (code int, ok bool) {
 	}
 }
 
-// outOfStep tells a shell that has taken all it was told: what it had to say it has said before, so a status not there never comes.
-func (s *shell) outOfStep() bool { return s.unreadScript() == 0 }
+// outOfStep tells a shell that waits for more: what it had to say it has said before, so a status not there never comes. One
+// that reads ahead is known by an empty line, given once it took the command: it takes that when it has nothing else to do.
+func (s *shell) outOfStep() bool {
+	if !s.tookAll() {
+		return false
+	}
+	if s.dialect.readsAhead && !s.prodded {
+		s.prodded = true
+		s.script.WriteString("\n")
+		return false
+	}
+	return true
+}
 
 // overhear takes what stands in the status now.
 func (s *shell) overhear() {
@@ -111,13 +122,13 @@ func (s *shell) inStep() bool {
 		return len(heard) == 0
 	}
 	s.masked = s.number > 0 && !bytes.HasSuffix(heard, []byte(bashWell))
-	return !bytes.Contains(heard, []byte(bashStatusMark))
+	return !bytes.Contains(heard, []byte(statusMark))
 }
 
 // finished waits a moment for the shell to take the end of the last command's text; one that does not is still at work.
 func (s *shell) finished() bool {
 	for range 100 {
-		if s.unreadScript() == 0 {
+		if s.tookAll() {
 			return true
 		}
 		time.Sleep(time.Millisecond / 2)

@@ -195,25 +195,29 @@ func TestTheCallLogTakesWhatIsWhole(t *testing.T) {
 	}
 }
 
-func TestStatusesAreReadWhateverTheLanguage(t *testing.T) {
+func TestStatusesAreReadWhateverTheShellAndItsLanguage(t *testing.T) {
 	for text, wanted := range map[string][2]int{
-		"/bin/bash: line 4: /dev/null/127:12: Not a directory\n":    {127, 12},
-		"/bin/bash: Zeile 4: /dev/null/0:3: Ist kein Verzeichnis\n": {0, 3},
+		"/bin/bash: line 4: /dev/null/127:12: Not a directory\n":                {127, 12},
+		"/bin/bash: Zeile 4: /dev/null/0:3: Ist kein Verzeichnis\n":             {0, 3},
+		"/bin/sh: 1: cannot open /dev/null/5:3:: No such file\n":                {5, 3},
+		"sh: can't open /dev/null/255:1:: no such file\n":                       {255, 1},
+		"sh: redirection: cannot open file `/dev/null/5:3:': Not a directory\n": {5, 3},
+		"zsh: not a directory: /dev/null/5:3:\n":                                {5, 3},
 	} {
 		heard := []byte(text)
-		code, number, understood, broken := bashStatus(&heard)
+		code, number, understood, broken := readStatus(&heard)
 		if !understood || broken || code != wanted[0] || number != wanted[1] || len(heard) != 0 {
 			t.Errorf("%q: %d %d %v %v", text, code, number, understood, broken)
 		}
 	}
-	for _, text := range []string{"x\n", "/dev/null/:1:\n", "/dev/null/256:1: x\n", "/dev/null/-1:1: x\n", strings.Repeat("x", 5000)} {
+	for _, text := range []string{"x\n", "0:1\n", "/dev/null/:1:\n", "/dev/null/256:1: x\n", "/dev/null/-1:1: x\n", strings.Repeat("x", 5000)} {
 		heard := []byte(text)
-		if _, _, understood, broken := bashStatus(&heard); understood || !broken {
+		if _, _, understood, broken := readStatus(&heard); understood || !broken {
 			t.Errorf("%.20q was taken", text)
 		}
 	}
-	heard := []byte("0:1")
-	if _, _, understood, broken := plainStatus(&heard); understood || broken {
+	heard := []byte("sh: /dev/null/0:1")
+	if _, _, understood, broken := readStatus(&heard); understood || broken {
 		t.Error("half a line was judged")
 	}
 }

@@ -17,7 +17,7 @@ export async function docker(...command: readonly string[]): Promise<string> {
 
 export interface GuestOptions {
   /** Default: the image of the live suites. */
-  readonly image?: string;
+  readonly image?: string | undefined;
   /** Members of the daemon's configuration beside those that every test has. A `secret` among them has it all sent by stdin. */
   readonly config?: Readonly<Record<string, unknown>>;
   /** Further options of `docker run`; the last of a kind holds. */
