@@ -128,11 +128,12 @@ func startDaemon(c config) (*daemon, error) {
 	if err := dropRights(); err != nil {
 		return nil, fmt.Errorf("dropping rights: %w", err)
 	}
+	// Before it is undumpable: its own files in procfs are root's from then on.
+	d.processes = newProcesses()
 	if err := makeUndumpable(); err != nil {
 		return nil, err
 	}
 	catchSignals(d.shutDown)
-	d.processes = newProcesses()
 	if d.threads, err = startAgentThreads(agent, d.isRoot); err != nil {
 		return nil, fmt.Errorf("taking the agent's file-system identity: %w", err)
 	}
