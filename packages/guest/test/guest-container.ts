@@ -15,6 +15,11 @@ export async function docker(...command: readonly string[]): Promise<string> {
   return (await execute("docker", [...command])).stdout;
 }
 
+/** An option of `docker run`: the built daemon as /glovebox-guest. */
+export function daemonMount(architecture: GuestArchitecture = process.arch === "arm64" ? "arm64" : "amd64"): string {
+  return `--volume=${process.env["GLOVEBOX_GUEST_BINARY"] ?? guestBinary(architecture)}:/glovebox-guest:ro`;
+}
+
 export interface GuestOptions {
   /** Default: the image of the live suites. */
   readonly image?: string | undefined;
@@ -45,7 +50,6 @@ export class GuestContainer implements AsyncDisposable {
     const directory = await mkdtemp(join(tmpdir(), "glovebox-guest-"));
     await chmod(directory, 0o700);
     await chown(directory, uid, uid);
-    const architecture = emulator?.architecture ?? (process.arch === "arm64" ? "arm64" : "amd64");
     const json = JSON.stringify({
       listen: `${inside}/guest.sock`,
       stateDirectory: `${inside}/state`,
@@ -60,7 +64,7 @@ export class GuestContainer implements AsyncDisposable {
       ...["run", bySecret ? "-i" : "-d", "--name", name, "--user", `${uid}:${uid}`, "--network", "none", "--log-driver", "none"],
       ...["--pids-limit", "512", "--memory", "1g", "--security-opt", "no-new-privileges", "--cap-drop", "ALL"],
       ...(uid === 0 ? ["SETUID", "SETGID", "KILL", "CHOWN"] : []).flatMap((capability) => ["--cap-add", capability]),
-      ...["-v", `${process.env["GLOVEBOX_GUEST_BINARY"] ?? guestBinary(architecture)}:/glovebox-guest:ro`, "-v", `${directory}:${inside}`],
+      ...[daemonMount(emulator?.architecture), "-v", `${directory}:${inside}`],
       ...(emulator === undefined ? [] : ["-v", `${emulator.path}:/emulator:ro`]),
       ...(options.docker ?? []),
       options.image ?? image,
