@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-export type RequirementName = "engine" | "image" | "go";
+export type RequirementName = "engine" | "image" | "go" | "qemu";
 
 /** Something a suite needs of the machine, beyond what pnpm installs. */
 export interface Requirement {
@@ -18,6 +18,7 @@ export interface Requirement {
 }
 
 const socketPath = "/var/run/docker.sock";
+const qemuPath = "/usr/bin/qemu-aarch64-static";
 const nothing = async (): Promise<void> => {};
 
 function goIsNewEnough(): boolean {
@@ -116,6 +117,14 @@ export const requirements: Readonly<Record<RequirementName, Requirement>> = {
     setUp: async () => {
       installDebian("golang-go");
       if (!existsSync("/usr/bin/go")) throw new Error("golang-go did not give /usr/bin/go");
+      return nothing;
+    },
+  },
+  qemu: {
+    missing: async () => (existsSync(qemuPath) ? undefined : `no user-mode emulator of arm64 at ${qemuPath}`),
+    advice: "install it (Debian: apt-get install qemu-user-static); it is run by its name, nothing is registered with the kernel",
+    setUp: async () => {
+      installDebian("qemu-user-static");
       return nothing;
     },
   },

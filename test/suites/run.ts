@@ -81,7 +81,7 @@ async function runSuite(suite: Suite): Promise<Outcome> {
       const countsFile = join(directory, `${index}.json`);
       const isVitest = command[0] === "vitest";
       const left = suite.budgetSeconds * 1000 - (performance.now() - started);
-      why = await runCommand(isVitest ? [...command, `--outputFile.json=${countsFile}`] : command, left);
+      why = await runCommand(isVitest ? [...command, `--outputFile.json=${countsFile}`] : command, suite.env, left);
       const counts = isVitest ? await readCounts(countsFile) : undefined;
       passed += counts?.passed ?? (why === "" ? 1 : 0);
       failed += Math.max(counts?.failed ?? 0, why === "" ? 0 : 1);
@@ -97,10 +97,10 @@ async function runSuite(suite: Suite): Promise<Outcome> {
 }
 
 /** @returns what went wrong, or nothing */
-function runCommand(command: readonly string[], budgetMs: number): Promise<string> {
+function runCommand(command: readonly string[], env: Suite["env"], budgetMs: number): Promise<string> {
   const [program = "", ...arguments_] = command;
   return new Promise((resolve) => {
-    const child = spawn(program, arguments_, { stdio: ["ignore", "inherit", "inherit"], detached: true });
+    const child = spawn(program, arguments_, { stdio: ["ignore", "inherit", "inherit"], env: { ...process.env, ...env }, detached: true });
     const kill = (): void => {
       if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
     };

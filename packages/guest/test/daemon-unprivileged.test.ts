@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DaemonContainer, type Json, type Peer } from "./daemon-harness.ts";
-import { daemonMount, docker } from "./guest-container.ts";
+import { daemon, docker } from "./guest-container.ts";
 import { image } from "./image.ts";
 
 /** A guest that is not root has the agent's uid: what divides them is the secret, and that nothing may look into the guest. */
@@ -64,7 +64,7 @@ describe("a guest that is not root", () => {
     ["with a secret that anybody sees", { ...config, secret }, "a secret on the command line is none; use --config-env or --config-fd"],
     ["for another user", { ...config, user: { uid: 1001, gid: 1001 } }, "config: user: only root can start programs as uid 1001"],
   ])("%s does not start", async (_name, members, message) => {
-    const command = ["run", "--rm", "--user", "1000:1000", "--network", "none", daemonMount(), image, "timeout", "10", "/glovebox-guest", "serve"];
+    const command = ["run", "--rm", "--user", "1000:1000", "--network", "none", ...daemon.mounts, image, "timeout", "10", ...daemon.program, "serve"];
     await expect(docker(...command, "--config-json", JSON.stringify(members))).rejects.toMatchObject({
       code: 1,
       stderr: expect.stringContaining(message) as string,

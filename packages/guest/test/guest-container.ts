@@ -15,10 +15,18 @@ export async function docker(...command: readonly string[]): Promise<string> {
   return (await execute("docker", [...command])).stdout;
 }
 
-/** An option of `docker run`: the built daemon as /glovebox-guest. */
-export function daemonMount(architecture: GuestArchitecture = process.arch === "arm64" ? "arm64" : "amd64"): string {
-  return `--volume=${process.env["GLOVEBOX_GUEST_BINARY"] ?? guestBinary(architecture)}:/glovebox-guest:ro`;
-}
+const emulated = process.env["GLOVEBOX_GUEST_EMULATED"] === "arm64";
+
+/** Of the daemon; the programs that it starts are the machine's in any case. */
+export const architecture: GuestArchitecture = emulated || process.arch === "arm64" ? "arm64" : "amd64";
+
+const binary = process.env["GLOVEBOX_GUEST_BINARY"] ?? guestBinary(architecture);
+
+/** What of `docker run` brings the daemon in, and what starts it there. */
+export const daemon = {
+  mounts: [`--volume=${binary}:/glovebox-guest:ro`, ...(emulated ? ["--volume=/usr/bin/qemu-aarch64-static:/emulator:ro"] : [])],
+  program: [...(emulated ? ["/emulator"] : []), "/glovebox-guest"],
+} as const;
 
 export interface GuestOptions {
   /** Default: the image of the live suites. */
@@ -29,8 +37,6 @@ export interface GuestOptions {
   readonly docker?: readonly string[];
   /** The uid that the guest itself has. Default 0. */
   readonly uid?: number;
-  /** What runs the daemon, where the machine cannot. */
-  readonly emulator?: { readonly path: string; readonly architecture: GuestArchitecture };
 }
 
 /** A container with the built guest as its first process, reached by a unix socket in a mounted directory. */
@@ -45,7 +51,7 @@ export class GuestContainer implements AsyncDisposable {
     this.socketPath = join(directory, "guest.sock");
   }
 
-  protected static async run({ config = {}, uid = 0, emulator, ...options }: GuestOptions): Promise<[name: string, directory: string]> {
+  protected static async run({ config = {}, uid = 0, ...options }: GuestOptions): Promise<[name: string, directory: string]> {
     const name = `guest-test-${randomBytes(6).toString("hex")}`;
     const directory = await mkdtemp(join(tmpdir(), "glovebox-guest-"));
     await chmod(directory, 0o700);
@@ -64,12 +70,10 @@ export class GuestContainer implements AsyncDisposable {
       ...["run", bySecret ? "-i" : "-d", "--name", name, "--user", `${uid}:${uid}`, "--network", "none", "--log-driver", "none"],
       ...["--pids-limit", "512", "--memory", "1g", "--security-opt", "no-new-privileges", "--cap-drop", "ALL"],
       ...(uid === 0 ? ["SETUID", "SETGID", "KILL", "CHOWN"] : []).flatMap((capability) => ["--cap-add", capability]),
-      ...[daemonMount(emulator?.architecture), "-v", `${directory}:${inside}`],
-      ...(emulator === undefined ? [] : ["-v", `${emulator.path}:/emulator:ro`]),
+      ...[...daemon.mounts, "-v", `${directory}:${inside}`],
       ...(options.docker ?? []),
       options.image ?? image,
-      ...(emulator === undefined ? [] : ["/emulator"]),
-      ...["/glovebox-guest", "serve", ...(bySecret ? ["--config-fd", "0"] : ["--config-json", json])],
+      ...[...daemon.program, "serve", ...(bySecret ? ["--config-fd", "0"] : ["--config-json", json])],
     ];
     if (bySecret) spawn("docker", command, { stdio: ["pipe", "ignore", "inherit"] }).stdin.end(json);
     else await docker(...command);
