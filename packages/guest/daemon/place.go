@@ -189,11 +189,21 @@ func (w *walker) arrive(given, name string, target int, stat *syscall.Stat_t) (*
 	return p, nil
 }
 
-// followLink puts what the link says before the rest of the path. Links of procfs lead where no path leads: refused.
+// magicLink is a link of procfs: it leads where no path leads, so nobody can say that it stays inside.
+type magicLink struct{}
+
+func (magicLink) Error() string { return "a link of procfs" }
+
+func (magicLink) Unwrap() error { return syscall.ELOOP }
+
+// followLink puts what the link says before the rest of the path.
 func (w *walker) followLink(link int) error {
 	w.links++
-	if w.links > maxLinks || isProcfs(link) {
+	if w.links > maxLinks {
 		return syscall.ELOOP
+	}
+	if isProcfs(link) {
+		return magicLink{}
 	}
 	says, err := readlinkat(link, "")
 	if err != nil {

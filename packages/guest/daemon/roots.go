@@ -45,9 +45,12 @@ func resolve(roots []root, path string, follow, mutate bool, makeDirectory func(
 	}
 	found, err := walk(path, follow, make)
 	if err != nil {
+		if _, is := err.(magicLink); is && roots != nil {
+			return nil, outside(path)
+		}
 		if absent, is := err.(missing); is {
-			if outside := check(absent.canonical); outside != nil {
-				return nil, outside
+			if refusal := check(absent.canonical); refusal != nil {
+				return nil, refusal
 			}
 		}
 		return nil, asFailure(err, path, "none")
@@ -91,11 +94,15 @@ func confine(roots []root, confined bool, canonical, given string, mutate bool) 
 	}
 	switch {
 	case innermost == nil:
-		return refuse("permission_denied", "outside_roots", "%s: leads outside of the permitted directories", given)
+		return outside(given)
 	case mutate && !innermost.writable:
 		return refuse("permission_denied", "read_only_root", "%s: is inside read-only directory %s", given, innermost.path)
 	}
 	return nil
+}
+
+func outside(given string) *failure {
+	return refuse("permission_denied", "outside_roots", "%s: leads outside of the permitted directories", given)
 }
 
 func within(directory, path string) bool {

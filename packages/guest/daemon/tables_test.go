@@ -161,6 +161,9 @@ func TestPathsAreFollowedWithoutTheKernelsHelp(t *testing.T) {
 			t.Errorf("%s: %s, wanted %s", path, got, wanted)
 		}
 	}
+	if _, err := resolve(roots, "/proc/self/root/etc/passwd", true, false, nil); err == nil || err.(*failure).Reason != "outside_roots" {
+		t.Error("a link of procfs is not told as a way out:", err)
+	}
 	if _, err := resolve(nil, "/proc/self/status", true, false, nil); err == nil {
 		t.Error("a link of procfs was followed")
 	}

@@ -18,10 +18,12 @@ type globMatch struct {
 	modified int64
 }
 
-// globber walks a tree as far as its patterns reach, links never followed.
+// globber walks a tree as far as its patterns reach. A link to a directory within the roots is followed where a segment names it, by `**` never: what
+// lies behind it has a path of its own, and links can lead in circles.
 type globber struct {
 	context  context.Context
 	patterns []globPattern
+	roots    []root
 	base     string
 	entries  int
 	matches  []globMatch
@@ -42,8 +44,8 @@ func (g *globber) directory(reader *directoryReader, states globStates, prefix s
 		if skipped(name) {
 			continue
 		}
-		matched, next, goesOn := states.step(g.patterns, name)
-		if !matched && !goesOn {
+		matched, next, named := states.step(g.patterns, name)
+		if !matched && !next.goesOn() {
 			continue
 		}
 		var stat syscall.Stat_t
@@ -53,13 +55,28 @@ func (g *globber) directory(reader *directoryReader, states globStates, prefix s
 		switch kind := stat.Mode & syscall.S_IFMT; {
 		case kind == syscall.S_IFREG && matched:
 			g.matches = append(g.matches, globMatch{g.base + prefix + name, stat.Mtim.Nano()})
-		case kind == syscall.S_IFDIR && goesOn && depth < maxSearchDepth:
+		case kind == syscall.S_IFDIR && next.goesOn() && depth < maxSearchDepth:
 			if inner, err := openDirectory(reader.descriptor, name); err == nil {
 				g.directory(inner, next, prefix+name+"/", depth+1)
 				inner.close()
 			}
+		case kind == syscall.S_IFLNK && named.goesOn() && depth < maxSearchDepth:
+			if inner, err := g.behind(prefix + name); err == nil {
+				g.directory(inner, named, prefix+name+"/", depth+1)
+				inner.close()
+			}
 		}
 	}
+}
+
+// behind opens the directory that a link leads to.
+func (g *globber) behind(link string) (*directoryReader, error) {
+	found, err := resolve(g.roots, g.base+link, true, false, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer found.close()
+	return found.openDirectory()
 }
 
 func opGlob(d *daemon, s *stream, m *members, _ *claim) (*outcome, error) {
@@ -72,7 +89,7 @@ func opGlob(d *daemon, s *stream, m *members, _ *claim) (*outcome, error) {
 	if err != nil {
 		return nil, invalid(err)
 	}
-	g := &globber{context: s.context, patterns: patterns, base: strings.TrimRight(path, "/") + "/", entries: maxEntries}
+	g := &globber{context: s.context, patterns: patterns, roots: roots, entries: maxEntries}
 	_, err = asAgent(d.threads, func() (any, error) {
 		found, err := resolve(roots, path, true, false, nil)
 		if err != nil {
@@ -84,6 +101,7 @@ func opGlob(d *daemon, s *stream, m *members, _ *claim) (*outcome, error) {
 			return nil, err
 		}
 		defer reader.close()
+		g.base = strings.TrimRight(found.canonical, "/") + "/"
 		g.directory(reader, startStates(patterns), "", 1)
 		return nil, nil
 	})

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -294,9 +295,14 @@ func (p globPattern) closed(state uint64) uint64 {
 	return state
 }
 
-// step goes one name down: whether it is a match itself, and where its own entries stand.
-func (s globStates) step(patterns []globPattern, name string) (matched bool, next globStates, goesOn bool) {
-	next = make(globStates, len(patterns))
+func (s globStates) goesOn() bool {
+	return slices.ContainsFunc(s, func(state uint64) bool { return state != 0 })
+}
+
+// step goes one name down: whether it is a match itself, and where its own entries stand; `named` are those of them that it came to by a segment that
+// says its name, and not by `**`.
+func (s globStates) step(patterns []globPattern, name string) (matched bool, next, named globStates) {
+	next, named = make(globStates, len(patterns)), make(globStates, len(patterns))
 	for i, pattern := range patterns {
 		for at, segment := range pattern {
 			if s[i]&(1<<at) == 0 {
@@ -310,12 +316,12 @@ func (s globStates) step(patterns []globPattern, name string) (matched bool, nex
 					matched = matched || last
 				}
 			} else if segment.match(name) {
-				next[i] |= 1 << (at + 1)
+				named[i] |= 1 << (at + 1)
 				matched = matched || last
 			}
 		}
-		next[i] = pattern.closed(next[i]) &^ (1 << len(pattern))
-		goesOn = goesOn || next[i] != 0
+		named[i] = pattern.closed(named[i]) &^ (1 << len(pattern))
+		next[i] = named[i] | pattern.closed(next[i])&^(1<<len(pattern))
 	}
-	return matched, next, goesOn
+	return matched, next, named
 }

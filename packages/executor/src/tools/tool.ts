@@ -92,10 +92,15 @@ const errnoTexts: ReadonlyMap<string, string> = new Map([
   ["EPERM", "permission denied"],
   ["ENOTDIR", "not a directory"],
   ["EISDIR", "is a directory"],
-  ["ENAMETOOLONG", "file name too long"],
   ["ENOSPC", "no space left on device"],
   ["EMFILE", "too many open files"],
   ["ENFILE", "too many open files"],
+]);
+
+/** Texts of errors of the path itself, which the official toolset tells before any tool's name. */
+const unresolvedTexts: ReadonlyMap<string, string> = new Map([
+  ["ELOOP", "too many levels of symbolic links"],
+  ["ENAMETOOLONG", "file name too long"],
 ]);
 
 /**
@@ -110,7 +115,8 @@ export function fileFailure(tool: string, path: string, error: unknown, roots: r
     return new ToolError(`${tool}: ${path} is inside read-only directory ${roots.find(({ writable }) => !writable)?.path ?? "/"}`);
   }
   if (reason === "not_regular_file") return new ToolError(`${tool}: ${path} is not a regular file`);
-  if (reason === "ELOOP") return new ToolError(`path ${JSON.stringify(path)}: too many levels of symbolic links`);
+  const unresolved = reason === undefined ? undefined : unresolvedTexts.get(reason);
+  if (unresolved !== undefined) return new ToolError(`path ${JSON.stringify(path)}: ${unresolved}`);
   if (reason !== undefined && /^E[A-Z0-9]+$/u.test(reason)) {
     return new ToolError(`${tool}: ${path}: ${errnoTexts.get(reason) ?? `i/o error (${reason})`}`);
   }
