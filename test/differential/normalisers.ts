@@ -13,7 +13,10 @@ export const normalisers: readonly Normaliser[] = [
     applies: ({ tool }) => tool === "grep",
     normalise: (text) => {
       const byFile = Map.groupBy(text.split(/(?<=\n)/u), (line) => /^(\/[^:]*):\d+:/u.exec(line)?.[1] ?? "");
-      return [...byFile].toSorted(([a], [b]) => (a < b ? -1 : 1)).flatMap(([, lines]) => lines).join("");
+      return [...byFile]
+        .toSorted(([a], [b]) => (a < b ? -1 : 1))
+        .flatMap(([, lines]) => lines)
+        .join("");
     },
   },
   {

@@ -53,6 +53,12 @@ export const suites: readonly Suite[] = [
     commands: [[...vitest, "--no-file-parallelism", "test/e2e", "test/crash", "test/security", "test/load"]],
     budgetSeconds: 420,
   },
+  {
+    name: "differential",
+    needs: ["engine", "image"],
+    commands: [[...vitest, "test/differential"]],
+    budgetSeconds: 240,
+  },
   { name: "examples", needs: [], commands: [["node", "test/suites/examples.ts"]], budgetSeconds: 120 },
   {
     name: "demo",

@@ -55,7 +55,7 @@ const oddContents: readonly DifferentialCall[] = Object.entries(contents).flatMa
   ...read({ [`content of ${name}`]: { file_path: "content.txt" } }),
 ]);
 
-const range = (file_path: string, view_range: unknown): JsonObject => ({ file_path, view_range: view_range as never });
+const range = (file_path: string, view_range: readonly number[]): JsonObject => ({ file_path, view_range });
 
 export const fileSessions: readonly DifferentialSession[] = [
   { name: "files: odd names", turns: oddNames },
@@ -151,7 +151,8 @@ export const fileSessions: readonly DifferentialSession[] = [
         "bytes are counted, not characters": { file_path: "count", content: "grüße" },
       }),
       ...commands({
-        "what was written": "cat old; stat -c '%a %F' old link new.txt nothing.txt dangling new-target; cat hard hard2; stat -c %a dir sealed new.txt; ls -A",
+        "what was written":
+          "cat old; stat -c '%a %F' old link new.txt nothing.txt dangling new-target; cat hard hard2; stat -c %a dir sealed new.txt; ls -A",
         "no file under way is left": "find . -name '.*' -type f",
       }),
       ...write({ "new directories": { file_path: "n1/n2/n3/file", content: "x" } }),

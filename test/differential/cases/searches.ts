@@ -5,7 +5,7 @@ const [glob, grep] = [callsTo("glob"), callsTo("grep")];
 /** A tree whose files have different times, a second apart, newest first in the order of the numbers. */
 const tree = [
   "mkdir -p src/deep/er lib .git/objects node_modules/pkg 'odd [dir]' .hidden-dir",
-  "for n in 1 2 3; do echo \"needle $n\" > src/f$n.ts; touch -d \"2026-01-01 00:00:0$n\" src/f$n.ts; done",
+  'for n in 1 2 3; do echo "needle $n" > src/f$n.ts; touch -d "2026-01-01 00:00:0$n" src/f$n.ts; done',
   "echo 'needle deep' > src/deep/er/deep.ts; touch -d '2026-01-01 00:00:10' src/deep/er/deep.ts",
   "echo 'Needle upper' > lib/upper.js; touch -d '2026-01-01 00:00:11' lib/upper.js",
   "echo 'needle git' > .git/config; echo 'needle module' > node_modules/pkg/index.js; touch -d '2026-01-01 00:00:12' .git/config node_modules/pkg/index.js",
@@ -76,7 +76,7 @@ export const searchSessions: readonly DifferentialSession[] = [
         "stars in the middle": { pattern: "s**c/*.ts" },
         "a double star at the end": { pattern: "src/**" },
       }),
-      ...commands({ "many files": "mkdir many; for i in $(seq 1000 1249); do : > many/m$i; touch -d \"@$((1767225600 + i))\" many/m$i; done" }),
+      ...commands({ "many files": 'mkdir many; for i in $(seq 1000 1249); do : > many/m$i; touch -d "@$((1767225600 + i))" many/m$i; done' }),
       ...glob({ "more matches than are shown": { pattern: "many/*" } }),
     ],
   },
@@ -97,7 +97,7 @@ export const searchSessions: readonly DifferentialSession[] = [
         "in a link": { pattern: "needle", path: "link.ts" },
         "in a link out": { pattern: "root", path: "outside/passwd" },
         "in a directory by a link": { pattern: "needle", path: "srclink" },
-        "outside": { pattern: "root", path: "/etc/passwd" },
+        outside: { pattern: "root", path: "/etc/passwd" },
         "in what is not there": { pattern: "needle", path: "missing" },
         "no match": { pattern: "nothing like this" },
         "an expression": { pattern: "needle [0-9]+", path: "src" },

@@ -39,7 +39,10 @@ export const turnSessions: readonly DifferentialSession[] = [
         call("reads in a row 4", "read", { file_path: "w.txt" }),
       ],
       call("a call of a thread", "bash", { command: "echo from a thread" }, "child"),
-      [call("a thread writes", "write", { file_path: "t.txt", content: "t" }, "child"), call("another reads", "read", { file_path: "t.txt" }, "other")],
+      [
+        call("a thread writes", "write", { file_path: "t.txt", content: "t" }, "child"),
+        call("another reads", "read", { file_path: "t.txt" }, "other"),
+      ],
       call("the first thread goes on", "bash", { command: "cat t.txt; echo" }),
     ],
   },
