@@ -76,6 +76,11 @@ export class Dispatcher {
     return this.#answered.size > 0;
   }
 
+  /** Whether a call with this id was told of, or its answer was. */
+  knows(id: string): boolean {
+    return this.#known.has(id) || this.#answered.has(id);
+  }
+
   learn(event: SessionEvent): void {
     switch (event.type) {
       case "agent.tool_use":

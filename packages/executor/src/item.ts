@@ -127,7 +127,8 @@ async function stopItem(client: Anthropic, { workId }: ClaimedWork, { options, o
       await client.beta.environments.work.stop(workId, { environment_id: options.environmentId, force: true }, { timeout: 10_000 });
       return true;
     } catch (error) {
-      if (statusOf(error) === 409) return true; // stopped already
+      const conflict = statusOf(error) === 409;
+      if (conflict && attempt > 0) return true; // stopped already, and not just busy
       const retryInMs =
         isFinal(error) || attempt + 1 === stopAttempts ? 0 : Math.max(Math.min(retryAfterMs(error), 5_000), backOffMs(attempt, 250, 2_000));
       observe({ type: "lease.failed", workId, failure: secrets.failure(error), retryInMs });

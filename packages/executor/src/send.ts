@@ -16,8 +16,9 @@ export interface SendOptions {
 /** `unsent`: nobody knows whether it arrived; the result is kept and may be sent again. */
 export type SendOutcome = { readonly outcome: "settled" | "refused"; readonly attempts: number } | { readonly outcome: "unsent" };
 
-/** Refusals that say: this call has its answer, or wants none any more. */
+/** Refusals that say: this call has its answer, or wants none any more. A conflict may also be a passing one, and is tried again first. */
 const tooLate: ReadonlySet<number> = new Set([400, 404, 409, 410, 422]);
+const conflictAttempts = 3;
 const requestTimeoutMs = 60_000;
 
 /** Post one result, as often as it takes: the call is never run again because its post failed. */
@@ -37,12 +38,13 @@ export async function sendResult(call: ToolUse, result: CallResult, options: Sen
         current = smaller;
         continue;
       }
-      if (status !== undefined && (tooLate.has(status) || status === 413)) return { outcome: "refused", attempts };
+      const mayPass = status === 409 && attempts < conflictAttempts;
+      if (status !== undefined && !mayPass && (tooLate.has(status) || status === 413)) return { outcome: "refused", attempts };
       if (status === 401 || status === 403) {
         onFailure(secrets.failure(error), undefined);
         return { outcome: "unsent" };
       }
-      const retryInMs = Math.max(retryAfterMs(error), backOffMs(attempts - 1, 1_000, 30_000));
+      const retryInMs = Math.max(retryAfterMs(error), backOffMs(attempts - 1, mayPass ? 250 : 1_000, 30_000));
       onFailure(secrets.failure(error), retryInMs);
       await sleep(retryInMs, signal);
     }

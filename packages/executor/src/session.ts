@@ -58,6 +58,9 @@ export class Session {
   readonly #idleAlarm = new Alarm(() => this.#end.resolve("idle"));
   readonly #heldAlarm = new Alarm(() => this.#end.resolve("held"));
 
+  /** Ids that the session waits for and that no event has told of; each is looked for once. */
+  readonly #sought = new Set<string>();
+  #feed: EventFeed | undefined;
   #turnOver = false;
   /** Nothing is dispatched before the history is known, or known to be missing. */
   #informed = false;
@@ -82,7 +85,8 @@ export class Session {
     if (lease.aborted) onLeaseEnd();
     if (stop.aborted) onStop();
     const { client, workId, sessionId, observe, secrets } = this.#options;
-    const reading = this.#read(new EventFeed({ client, workId, sessionId, observe, secrets, signal: this.#over.signal }));
+    this.#feed = new EventFeed({ client, workId, sessionId, observe, secrets, signal: this.#over.signal });
+    const reading = this.#read(this.#feed);
     try {
       const because = await this.#end.promise;
       await this.#wind(because);
@@ -120,6 +124,7 @@ export class Session {
       case "event":
         this.#sawLive = true;
         this.#learn(item.event, false);
+        this.#seek(awaitedCalls(item.event));
         break;
       case "refused":
         this.#end.resolve("failed");
@@ -133,6 +138,13 @@ export class Session {
     this.#turnOver = endsTurn(event);
     this.#idleAlarm.clear();
     this.#heldAlarm.clear();
+  }
+
+  /** The session waits for calls that a frame which got lost on its way told of: history has them. */
+  #seek(ids: readonly string[]): void {
+    const missing = ids.filter((id) => !this.#dispatcher.knows(id) && !this.#sought.has(id));
+    for (const id of missing) this.#sought.add(id);
+    if (missing.length > 0) this.#feed?.reread();
   }
 
   /** Do what follows from what is known, and set the clocks. */
@@ -275,6 +287,14 @@ export class Session {
       ...(call.threadId === undefined ? {} : { threadId: call.threadId }),
     };
   }
+}
+
+/** The ids of `requires_action`. */
+function awaitedCalls(event: SessionEvent): readonly string[] {
+  if (event.type !== "session.status_idle") return [];
+  const reason: unknown = event["stop_reason"];
+  const ids: unknown = typeof reason === "object" && reason !== null && "event_ids" in reason ? reason.event_ids : undefined;
+  return Array.isArray(ids) ? ids.filter((id): id is string => typeof id === "string") : [];
 }
 
 function endsTurn(event: SessionEvent): boolean {

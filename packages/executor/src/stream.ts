@@ -37,6 +37,8 @@ const mostBackOffMs = 10_000;
 export class EventFeed {
   readonly #options: FeedOptions;
   readonly #items = new Queue<FeedItem>();
+  /** Reads the history of the connection that lives, once more. */
+  #readAgain: (() => void) | undefined;
 
   constructor(options: FeedOptions) {
     this.#options = options;
@@ -47,6 +49,11 @@ export class EventFeed {
     const running = this.#run().finally(() => this.#items.close());
     for (let item = await this.#items.take(); item !== undefined; item = await this.#items.take()) yield item;
     await running;
+  }
+
+  /** Something is missing that the live stream should have brought: read the history once more. Without a connection the next one does. */
+  reread(): void {
+    this.#readAgain?.();
   }
 
   async #run(): Promise<void> {
@@ -85,7 +92,8 @@ export class EventFeed {
         historyFirst = false;
         for (const event of early.splice(0)) this.#items.push({ type: "event", event });
       };
-      const history = this.#readHistory(both, release);
+      let history = this.#readHistory(both, release);
+      this.#readAgain = () => (history = history.then(() => this.#readHistory(both, release)));
       try {
         for await (const event of stream) {
           received();
@@ -94,6 +102,7 @@ export class EventFeed {
           else this.#items.push({ type: "event", event });
         }
       } finally {
+        this.#readAgain = undefined;
         over.abort();
         await history;
       }

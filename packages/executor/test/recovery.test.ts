@@ -25,6 +25,29 @@ test("a send that fails some times is repeated until it is stored, once", async 
   expect(harness.sandboxes.commands).toEqual(["once"]);
 }, 15_000);
 
+test("a conflict that passes is no refusal: the result is sent again and stored", async () => {
+  await using harness = await startHarness();
+  harness.simulator.addRequestFault({ endpoint: "events.send", status: 409, times: 2, headers: { "retry-after-ms": "1" } });
+  const session = harness.session({ script: oneCall("once") });
+  const worker = harness.work();
+  expect(await worker.until("call.sent")).toMatchObject({ outcome: "settled", attempts: 3 });
+  expect((await session.finished).calls[0]?.result?.text).toBe("once");
+  expect(harness.sandboxes.commands).toEqual(["once"]);
+});
+
+test("a call whose frame never came is found in history when the session waits for it, and looked for once", async () => {
+  await using harness = await startHarness();
+  harness.simulator.addStreamFault({ kind: "drop", where: ({ type }) => type === "agent.tool_use" });
+  const session = harness.session({ prompt: null, script: oneCall("lost") });
+  harness.work();
+  await harness.simulator.waitForRequest(({ endpoint, status }) => endpoint === "events.list" && status === 200);
+  session.emit({ type: "session.status_idle", stop_reason: { type: "requires_action", event_ids: ["sevt_of_nobody"] } });
+  session.emit({ type: "session.status_idle", stop_reason: { type: "requires_action", event_ids: ["sevt_of_nobody"] } });
+  session.sendMessage("Begin.");
+  expect((await session.finished).calls[0]?.result?.text).toBe("lost");
+  expect(harness.simulator.requests.filter(({ endpoint }) => endpoint === "events.list")).toHaveLength(3);
+});
+
 test("a result that the control plane refuses for good is not run again, and later calls go on", async () => {
   await using harness = await startHarness();
   harness.simulator.addRequestFault({ endpoint: "events.send", status: 400 });
@@ -173,9 +196,7 @@ test("streams that break in every way lose no call and double none", async () =>
   const turns = kinds.map((kind) => ({ calls: [{ name: "bash", input: { command: kind } }] }));
   const session = harness.session({ script: { turns } });
   harness.work();
-  // what never arrives on the stream is found by the next history
-  const poke = setInterval(() => session.cutStreams(), 700);
-  const report = await session.finished.finally(() => clearInterval(poke));
+  const report = await session.finished;
   expect(report.calls.map(({ result }) => result?.text)).toEqual([...kinds]);
   expect(harness.sandboxes.commands).toEqual([...kinds]);
   expect(sends(harness)).toBe(kinds.length);
