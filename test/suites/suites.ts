@@ -59,6 +59,7 @@ export const suites: readonly Suite[] = [
     commands: [[...vitest, "test/differential"]],
     budgetSeconds: 240,
   },
+  { name: "faults", needs: [], commands: [[...vitest, "test/faults"]], budgetSeconds: 240 },
   { name: "examples", needs: [], commands: [["node", "test/suites/examples.ts"]], budgetSeconds: 120 },
   {
     name: "demo",
