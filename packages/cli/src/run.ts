@@ -55,7 +55,8 @@ export async function run(
     const { command } = selection;
     name = command.name;
     onSelected(command);
-    const parsed = parseFlags(command.flags, selection.args, context.env);
+    // a program that lacks its -- comes with its own flags, which are none of ours
+    const parsed = parseFlags(command.flags, selection.args, context.env, { endAtPositional: command.takesRest === true });
     checkPositionals(command, parsed.positionals, parsed.rest);
     return await command.run({ ...parsed, flags: parsed.values as CommandInput<FlagTable>["flags"] }, context);
   } catch (error) {

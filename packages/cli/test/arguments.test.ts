@@ -141,10 +141,10 @@ describe("what is wrong is told with exit code 2", () => {
     [["wroker"], "glovebox: unknown command wroker; did you mean glovebox worker?\nglovebox --help lists the commands\n"],
     [["--provider"], "glovebox: unknown flag --provider\nglovebox --help lists the commands\n"],
     [["help", "x\u001b[2J"], String.raw`glovebox: unknown command x\x1b[2J` + "\nglovebox --help lists the commands\n"],
-    [["exec", "ls", "-l"], "glovebox exec: unknown flag -l\nglovebox exec --help lists the flags\n"],
+    [["exec", "-l"], "glovebox exec: unknown flag -l\nglovebox exec --help lists the flags\n"],
     [
-      ["exec", "ls"],
-      'glovebox exec: unexpected argument "ls"; put -- before the program: glovebox exec -- ls\nglovebox exec --help lists the flags\n',
+      ["exec", "-n", "ls", "-la", "/"],
+      'glovebox exec: unexpected argument "ls"; put -- before the program: glovebox exec -- ls -la /\nglovebox exec --help lists the flags\n',
     ],
     [["exec"], "glovebox exec: no program; write it after --: glovebox exec -- ls -l\nglovebox exec --help lists the flags\n"],
     [
