@@ -28,6 +28,14 @@ export const execExitCodeTexts: readonly (readonly [code: string, text: string])
   ["2", "wrong arguments (before anything ran)"],
 ];
 
+/** Exit codes of `glovebox shell`. */
+export const shellExitCodeTexts: readonly (readonly [code: string, text: string])[] = [
+  ["0 to 255", "the script's own, or that of the last command"],
+  ["128+N", "signal N ended it"],
+  ["125", "glovebox itself failed: no engine, no such sandbox, lost connection"],
+  ["2", "wrong arguments (before anything ran)"],
+];
+
 /** Something that the user can put right in the arguments, the environment or the configuration. Ends the command with exit code 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError";

@@ -70,3 +70,16 @@ export async function chooseProvider(wanted: ProviderName | undefined, signal: A
 export async function machineOwnerKey(): Promise<Uint8Array> {
   return ownerKey();
 }
+
+/**
+ * A sandbox that is there, to look at and to use. Borrowed: its disposal leaves it.
+ * @throws {SandboxError} `not_found`, `permission_denied`: another user's
+ */
+export async function attachSandbox(provider: SandboxProvider, id: string, signal: AbortSignal): Promise<Sandbox> {
+  try {
+    return await Sandbox.attach(provider, { provider: provider.name, id }, { ownerKey: await machineOwnerKey(), mode: "join", signal });
+  } catch (error) {
+    if (!SandboxError.is(error) || error.code !== "not_found") throw error;
+    throw new SandboxError("not_found", `there is no sandbox ${id}; \`glovebox ps\` lists those that there are`, { effect: "none" });
+  }
+}
