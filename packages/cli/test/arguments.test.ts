@@ -1,6 +1,12 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseScript } from "@glovebox/simulator";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { commands } from "../src/commands/index.ts";
+import { workerConfigSchema } from "../src/config.ts";
+import { loadConfigFile } from "../src/config-file.ts";
 import { parseDuration } from "../src/duration.ts";
 import { UsageError } from "../src/failure.ts";
 import { parseFlags } from "../src/flags.ts";
@@ -128,6 +134,16 @@ describe("help", () => {
       for (const { name, summary } of commands) expect(stdout).toContain(`${name.padEnd(9)}  ${summary}`);
     }
     expect((await runHere(["help", "exec"])).stdout).toBe((await runHere(["exec", "-h"])).stdout);
+  });
+
+  test("the files that help shows are taken as they are", async () => {
+    const example = (name: string): string => commands.find((command) => command.name === name)?.example?.text ?? "";
+    expect(parseScript(example("simulator")).turns).toHaveLength(2);
+    const directory = await mkdtemp(join(tmpdir(), "glovebox-help-"));
+    await writeFile(join(directory, "glovebox.config.yaml"), example("worker"));
+    const config = await loadConfigFile(join(directory, "glovebox.config.yaml"), workerConfigSchema, directory);
+    expect(config).toMatchObject({ maxSessions: 50, sandbox: { cpu: { max: 2 } } });
+    await rm(directory, { recursive: true });
   });
 
   test("--help behind -- belongs to the program", async () => {

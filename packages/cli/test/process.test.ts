@@ -25,6 +25,15 @@ describe("glovebox demo", () => {
     expect(command.stdout).not.toContain("\u001b");
   });
 
+  test("names the next commands as they are typed where it runs", async () => {
+    await using inClone = glovebox(["demo", "--provider", "virtual"], { npm_package_name: "glovebox" });
+    await inClone.end("");
+    expect(inClone.stdout).toMatch(
+      /^ {2}npx -y pnpm@12 glovebox exec --provider virtual -- bash -c 'pwd; ls -la' {2}one program in a sandbox of its own$/mu,
+    );
+    expect(inClone.stdout).toMatch(/^ {2}npx -y pnpm@12 glovebox worker --help +serve a real environment$/mu);
+  });
+
   test("ends with 1 when an expectation fails, and says which", async () => {
     const script = 'turns:\n  - calls:\n      - { name: bash, input: { command: "echo two" }, expect: { contains: three } }\n';
     await writeFile(join(directory, "script.yaml"), script);
@@ -199,6 +208,7 @@ describe("glovebox simulator", () => {
     await using command = glovebox(["worker", "--provider", "virtual"], variables);
     expect(await control.end("")).toBe(0);
     expect(JSON.parse(control.stdout.trim().split("\n")[1] ?? "")).toMatchObject({ passed: true, calls: [{ name: "bash" }] });
+    expect(control.stderr).toBe("In another terminal: set these variables, then `glovebox worker`. Ctrl-C ends the simulator.\n");
     command.process.kill("SIGTERM");
     expect(await command.end("")).toBe(0);
   });

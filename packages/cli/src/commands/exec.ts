@@ -31,8 +31,8 @@ export const exec: Command = defineCommand({
       "your terminal. Pipe the output through a pager or into a file when you do not trust it.",
     "The embedded provider (--provider virtual) takes no input while a program runs: without --no-stdin input is read to its end first, and up to 64 MiB of " +
       "output come when the program has ended.",
-    "The program is started as it is, without a shell: `glovebox exec -- sh -c 'ls | wc -l'`. The sandbox has no network. It is destroyed when the " +
-      "program has ended, unless --keep or --sandbox is given.",
+    "The program is started as it is, without a shell: `glovebox exec -- sh -c 'ls | wc -l'`. It has no terminal, and the sandbox no network. The " +
+      "sandbox is destroyed when the program has ended, unless --keep or --sandbox is given.",
     "The first Ctrl-C or SIGTERM goes to the program, the second kills it, the third ends glovebox at once.",
   ],
   flags,
