@@ -20,8 +20,7 @@ export const simulator: Command = defineCommand({
     title: "A script (all fields are in the README of @glovebox/simulator):",
     text: [
       "turns:",
-      "  - user: Say hello.",
-      "    message: I will.",
+      "  - message: Looking around.",
       "    calls:",
       "      - { name: bash, input: { command: echo hello }, expect: { equals: hello } }",
       "      - { name: read, input: { file_path: none.txt }, expect: { isError: true } }",
