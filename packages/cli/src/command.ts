@@ -47,6 +47,8 @@ export interface CommandDefinition<Table extends FlagTable> {
   readonly usage: readonly string[];
   /** Paragraphs for `--help`. */
   readonly details: readonly string[];
+  /** A file that the command reads, shown after the details as it is. */
+  readonly example?: { readonly title: string; readonly text: string };
   readonly flags: Table;
   /** How many arguments it takes besides flags. */
   readonly positionals: { readonly min: number; readonly max: number; readonly name: string };

@@ -57,9 +57,12 @@ async function exists(path: string): Promise<boolean> {
 
 async function readYaml(path: string, shown: string): Promise<Document> {
   const lines = new LineCounter();
-  const document = parseDocument(await readFile(path, "utf8"), { lineCounter: lines, uniqueKeys: true });
+  const document = parseDocument(await readFile(path, "utf8"), { lineCounter: lines, uniqueKeys: true, prettyErrors: false });
   const [broken] = document.errors;
-  if (broken !== undefined) throw new UsageError(`${shown}: ${broken.message}`);
+  if (broken !== undefined) {
+    const { line, col } = lines.linePos(broken.pos[0]);
+    throw new UsageError(`${shown}:${line}:${col}: ${broken.message}`);
+  }
   const position = (at: readonly PropertyKey[]): string => {
     for (let length = at.length; length >= 0; length--) {
       const node = document.getIn(at.slice(0, length), true);

@@ -32,7 +32,10 @@ export interface WorkerConfig extends WorkerSettings {
   readonly provider?: ProviderName | SandboxProvider;
   /** What every session's sandbox is made of. Default: the provider's own image and sizes. */
   readonly sandbox?: SandboxSpec;
-  /** File with the key that all workers of this environment share, 32 bytes or more. Default: this user's own, made when it is not there. */
+  /**
+   * File with the key that all workers of this environment share: 32 bytes that nobody else may read, made when it is not there. Default:
+   * `GLOVEBOX_OWNER_KEY`, else this user's own file.
+   */
   readonly ownerKeyFile?: string;
   /** From TypeScript only: served beside the agent toolset. */
   readonly tools?: readonly CustomTool[];

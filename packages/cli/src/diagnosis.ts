@@ -2,7 +2,7 @@ import { access, statfs } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { type Probe, Sandbox, SandboxError, type SandboxProvider } from "@glovebox/core";
 import { formatDuration } from "./duration.ts";
-import { machineOwnerKey, openProvider, type ProviderName } from "./providers.ts";
+import { machineOwnerKey, openProvider, probeEngine, type ProviderName } from "./providers.ts";
 
 /** What one check found. */
 export interface Finding {
@@ -14,7 +14,6 @@ export interface Finding {
 }
 
 const GIB = 1024 ** 3;
-const probeTimeoutMs = 15_000;
 const trialTimeoutMs = 60_000;
 const neededNode = 24;
 
@@ -22,12 +21,11 @@ const neededNode = 24;
 export async function* diagnose(env: NodeJS.ProcessEnv, signal: AbortSignal): AsyncGenerator<Finding, void, undefined> {
   yield checkNode(process.versions.node);
   yield await checkOwnerKey();
-  const docker = await openProvider("docker");
-  const engine = await checkEngine(docker, signal);
-  yield engine.finding;
-  if (engine.probe !== undefined) yield* checkSandbox("docker", docker, signal);
+  const { finding, engine } = await checkEngine(signal);
+  yield finding;
+  if (engine !== undefined) yield* checkSandbox("docker", engine.docker, signal);
   yield* checkSandbox("virtual", await openProvider("virtual"), signal);
-  yield* checkDisk(engine.probe?.["local"] === true ? ["/var/lib/docker", tmpdir()] : [tmpdir()]);
+  yield* checkDisk(engine?.probe["local"] === true ? ["/var/lib/docker", tmpdir()] : [tmpdir()]);
   yield* checkVariables(env);
 }
 
@@ -54,12 +52,19 @@ async function checkOwnerKey(): Promise<Finding> {
   }
 }
 
-async function checkEngine(docker: SandboxProvider, signal: AbortSignal): Promise<{ readonly finding: Finding; readonly probe?: Probe }> {
+/** An engine that answers. */
+interface FoundEngine {
+  readonly docker: SandboxProvider;
+  readonly probe: Probe;
+}
+
+async function checkEngine(signal: AbortSignal): Promise<{ readonly finding: Finding; readonly engine?: FoundEngine }> {
   const check = "engine";
   try {
-    const probe = (await docker.probe?.({ signal: AbortSignal.any([signal, AbortSignal.timeout(probeTimeoutMs)]) })) ?? {};
+    const docker = await openProvider("docker");
+    const probe = await probeEngine(docker, signal);
     const found = `Docker ${probe["version"]}, ${probe["cpus"]} cores, ${formatGib(Number(probe["memoryBytes"]))}${probe["local"] === true ? "" : ", remote"}`;
-    return { finding: { check, status: "ok", found }, probe };
+    return { finding: { check, status: "ok", found }, engine: { docker, probe } };
   } catch (error) {
     signal.throwIfAborted();
     const advice = "without an engine only `--provider virtual` works";
@@ -80,7 +85,7 @@ async function* checkSandbox(name: ProviderName, provider: SandboxProvider, sign
     signal.throwIfAborted();
     const noImage = SandboxError.is(error) && error.code === "not_found";
     const advice = noImage
-      ? "build the image with `pnpm build:image`, or name another with --image"
+      ? "or give `glovebox worker` another with --image, or as `sandbox.image` of its configuration"
       : name === "docker"
         ? "the engine answers but no sandbox can run; look at the engine's log"
         : "this is a bug of Glovebox, please report it";

@@ -14,8 +14,11 @@ export const exitCodeTexts: readonly (readonly [code: string, text: string])[] =
   ["0", "done"],
   ["1", "it failed; the reason stands on stderr"],
   ["2", "the arguments, environment or configuration are wrong; nothing was done"],
-  ["128+N", "ended by signal N (130: Ctrl-C, 143: SIGTERM); a worker that could stop in order ends with 0"],
+  ["128+N", "ended by signal N (130: Ctrl-C, 143: SIGTERM)"],
 ];
+
+/** Exit codes of `glovebox worker`, which serves until it is stopped. */
+export const workerExitCodeTexts: readonly (readonly [code: string, text: string])[] = [["0", "stopped in order"], ...exitCodeTexts.slice(1)];
 
 /** Codes of `glovebox exec` beyond those of the program itself; the same as those of `docker run` and `timeout`. */
 export const execExitCodeTexts: readonly (readonly [code: string, text: string])[] = [
@@ -25,6 +28,14 @@ export const execExitCodeTexts: readonly (readonly [code: string, text: string])
   ["125", "glovebox itself failed: no engine, no such sandbox, lost connection"],
   ["126", "the program could not be started"],
   ["127", "the program was not found"],
+  ["2", "wrong arguments (before anything ran)"],
+];
+
+/** Exit codes of `glovebox shell`. */
+export const shellExitCodeTexts: readonly (readonly [code: string, text: string])[] = [
+  ["0 to 255", "the script's own, or that of the last command"],
+  ["128+N", "signal N ended it"],
+  ["125", "glovebox itself failed: no engine, no such sandbox, lost connection"],
   ["2", "wrong arguments (before anything ran)"],
 ];
 

@@ -52,9 +52,15 @@ export interface Parsed {
 /**
  * Read arguments by a table.
  * @param env where flags with `env` look when they are absent
+ * @param options `endAtPositional`: from the first positional up to `--` all is positional, whatever it looks like. Default false
  * @throws {UsageError} an unknown or refused flag, a missing, wrong or repeated value
  */
-export function parseFlags(table: FlagTable, args: readonly string[], env: NodeJS.ProcessEnv): Parsed {
+export function parseFlags(
+  table: FlagTable,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  { endAtPositional = false }: { readonly endAtPositional?: boolean } = {},
+): Parsed {
   const raw = new Map<string, string[]>();
   const positionals: string[] = [];
   let rest: readonly string[] | undefined;
@@ -64,7 +70,7 @@ export function parseFlags(table: FlagTable, args: readonly string[], env: NodeJ
       rest = args.slice(index + 1);
       break;
     }
-    if (!argument.startsWith("-") || argument === "-") {
+    if (!argument.startsWith("-") || argument === "-" || (endAtPositional && positionals.length > 0)) {
       positionals.push(argument);
       continue;
     }

@@ -7,7 +7,10 @@ const width = 100;
 /** The text of `glovebox --help`. */
 export function mainHelp(commands: readonly Command[]): string {
   return [
-    "glovebox: sandboxes for agents. Serves Claude Managed Agents' self-hosted environments; the tools run in sandboxes, the keys stay outside.",
+    ...wrap(
+      "glovebox: sandboxes for agents. Serves Claude Managed Agents' self-hosted environments; the tools run in sandboxes, the keys stay outside.",
+      width,
+    ),
     "",
     "Usage: glovebox COMMAND [ARGUMENTS]",
     "",
@@ -32,6 +35,7 @@ export function commandHelp(command: Command): string {
     ...command.usage.map((usage, index) => `${index === 0 ? "Usage:" : "      "} ${`glovebox ${command.name} ${usage}`.trimEnd()}`),
     "",
     ...command.details.flatMap((paragraph) => [...wrap(paragraph, width), ""]),
+    ...(command.example === undefined ? [] : [command.example.title, ...command.example.text.split("\n").map((line) => `  ${line}`), ""]),
     "Flags:",
     ...columns([...flags.map(([name, flag]) => [spelling(name, flag), describe(flag)] as const), ["-h, --help", "Show this text"]]),
     "",

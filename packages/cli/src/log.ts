@@ -21,7 +21,7 @@ export function openLog(
   if (format === "json") {
     const lines = new BatchedLines(output);
     return (level, type, { at = clock().toISOString(), ...fields }) => {
-      lines.add(() => safeJson({ at, level, type, ...fields }));
+      lines.add(() => safeJson({ at, level, type, ...Object.fromEntries(Object.entries(fields).map(rounded)) }));
       if (level !== "info") lines.flush(); // whoever watches for trouble sees it when it happens
     };
   }
@@ -33,6 +33,11 @@ export function openLog(
       .map(([name, value]) => `${name}=${sanitiseLine(plain(name, value))}`);
     line([paint(String(at), "dim"), paint(level.padEnd(5), colours[level]), type, ...told].join(" "));
   };
+}
+
+/** Clocks give more digits than anybody reads. */
+function rounded([name, value]: readonly [string, unknown]): readonly [string, unknown] {
+  return [name, typeof value === "number" && name.endsWith("Ms") ? Math.round(value * 10) / 10 : value];
 }
 
 function plain(name: string, value: unknown): string {

@@ -1,5 +1,6 @@
-import { Sandbox, SandboxError, type SandboxProvider } from "@glovebox/core";
+import { type Probe, Sandbox, SandboxError, type SandboxProvider } from "@glovebox/core";
 import { ownerKey } from "@glovebox/node";
+import { formatDuration } from "./duration.ts";
 
 /** Every provider that the command knows. */
 export type ProviderName = "docker" | "virtual";
@@ -26,6 +27,21 @@ export async function openProvider(name: ProviderName): Promise<SandboxProvider>
   return (await import("@glovebox/docker")).docker();
 }
 
+/**
+ * What the engine says of itself.
+ * @throws {SandboxError} as the provider's `probe`; `unavailable` when there is no answer in time
+ */
+export async function probeEngine(provider: SandboxProvider, signal: AbortSignal, timeoutMs = 15_000): Promise<Probe> {
+  const late = new AbortController();
+  const told = `the ${provider.name} engine gave no answer in ${formatDuration(timeoutMs)}; look at its log, or name another in DOCKER_HOST`;
+  const timer = setTimeout(() => late.abort(new SandboxError("unavailable", told, { effect: "none" })), timeoutMs);
+  try {
+    return (await provider.probe?.({ signal: AbortSignal.any([signal, late.signal]) })) ?? {};
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 export interface Choice {
   readonly provider: SandboxProvider;
   /** Why this one, in a few words. */
@@ -37,8 +53,9 @@ export interface Choice {
  */
 export async function chooseProvider(wanted: ProviderName | undefined, signal: AbortSignal): Promise<Choice> {
   if (wanted !== undefined) return { provider: await openProvider(wanted), because: "asked for by --provider" };
-  const docker = await openProvider("docker");
   try {
+    const docker = await openProvider("docker");
+    await probeEngine(docker, signal);
     await using sandbox = await Sandbox.create(docker, {}, { signal, timeoutMs: trialTimeoutMs });
     await sandbox.exec(["true"], { signal });
     return { provider: docker, because: "a Docker engine answers and has the image" };
@@ -52,4 +69,17 @@ export async function chooseProvider(wanted: ProviderName | undefined, signal: A
 /** The key that proves to sandboxes on this machine that they are ours; every command of one user shares it. */
 export async function machineOwnerKey(): Promise<Uint8Array> {
   return ownerKey();
+}
+
+/**
+ * A sandbox that is there, to look at and to use. Borrowed: its disposal leaves it.
+ * @throws {SandboxError} `not_found`, `permission_denied`: another user's
+ */
+export async function attachSandbox(provider: SandboxProvider, id: string, signal: AbortSignal): Promise<Sandbox> {
+  try {
+    return await Sandbox.attach(provider, { provider: provider.name, id }, { ownerKey: await machineOwnerKey(), mode: "join", signal });
+  } catch (error) {
+    if (!SandboxError.is(error) || error.code !== "not_found") throw error;
+    throw new SandboxError("not_found", `there is no sandbox ${id}; \`glovebox ps\` lists those that there are`, { effect: "none" });
+  }
 }

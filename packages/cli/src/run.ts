@@ -55,7 +55,8 @@ export async function run(
     const { command } = selection;
     name = command.name;
     onSelected(command);
-    const parsed = parseFlags(command.flags, selection.args, context.env);
+    // a program that lacks its -- comes with its own flags, which are none of ours
+    const parsed = parseFlags(command.flags, selection.args, context.env, { endAtPositional: command.takesRest === true });
     checkPositionals(command, parsed.positionals, parsed.rest);
     return await command.run({ ...parsed, flags: parsed.values as CommandInput<FlagTable>["flags"] }, context);
   } catch (error) {
@@ -64,8 +65,7 @@ export async function run(
     const message = redactor(context.env, args)(explain(error));
     context.stderr.write(`glovebox${name === undefined ? "" : ` ${name}`}: ${sanitiseText(message)}\n`);
     if (error instanceof UsageError && name !== undefined) context.stderr.write(`glovebox ${name} --help lists the flags\n`);
-    if (error instanceof UsageError) return exitCodes.usage;
-    return error instanceof CommandError ? error.exitCode : exitCodes.failed;
+    return exitCodeOf(error);
   }
 }
 
@@ -77,6 +77,12 @@ function checkPositionals({ name, positionals, takesRest }: Command, given: read
     throw new UsageError(`unexpected argument ${JSON.stringify(extra)}${hint}`);
   }
   if (rest !== undefined && !takesRest) throw new UsageError("nothing may follow --");
+}
+
+/** What a provider or the worker finds wrong in a value that it was given is the user's to put right, as what the command itself finds. */
+function exitCodeOf(error: unknown): number {
+  if (error instanceof UsageError || (SandboxError.is(error) && error.code === "invalid_argument" && error.effect === "none")) return exitCodes.usage;
+  return error instanceof CommandError ? error.exitCode : exitCodes.failed;
 }
 
 function isAbort(error: unknown): boolean {

@@ -1,6 +1,12 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseScript } from "@glovebox/simulator";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { commands } from "../src/commands/index.ts";
+import { workerConfigSchema } from "../src/config.ts";
+import { loadConfigFile } from "../src/config-file.ts";
 import { parseDuration } from "../src/duration.ts";
 import { UsageError } from "../src/failure.ts";
 import { parseFlags } from "../src/flags.ts";
@@ -130,6 +136,16 @@ describe("help", () => {
     expect((await runHere(["help", "exec"])).stdout).toBe((await runHere(["exec", "-h"])).stdout);
   });
 
+  test("the files that help shows are taken as they are", async () => {
+    const example = (name: string): string => commands.find((command) => command.name === name)?.example?.text ?? "";
+    expect(parseScript(example("simulator")).turns).toHaveLength(2);
+    const directory = await mkdtemp(join(tmpdir(), "glovebox-help-"));
+    await writeFile(join(directory, "glovebox.config.yaml"), example("worker"));
+    const config = await loadConfigFile(join(directory, "glovebox.config.yaml"), workerConfigSchema, directory);
+    expect(config).toMatchObject({ maxSessions: 50, sandbox: { cpu: { max: 2 } } });
+    await rm(directory, { recursive: true });
+  });
+
   test("--help behind -- belongs to the program", async () => {
     const { code, stderr } = await runHere(["ps", "--", "--help"]);
     expect([code, stderr]).toEqual([2, "glovebox ps: nothing may follow --\nglovebox ps --help lists the flags\n"]);
@@ -141,10 +157,10 @@ describe("what is wrong is told with exit code 2", () => {
     [["wroker"], "glovebox: unknown command wroker; did you mean glovebox worker?\nglovebox --help lists the commands\n"],
     [["--provider"], "glovebox: unknown flag --provider\nglovebox --help lists the commands\n"],
     [["help", "x\u001b[2J"], String.raw`glovebox: unknown command x\x1b[2J` + "\nglovebox --help lists the commands\n"],
-    [["exec", "ls", "-l"], "glovebox exec: unknown flag -l\nglovebox exec --help lists the flags\n"],
+    [["exec", "-l"], "glovebox exec: unknown flag -l\nglovebox exec --help lists the flags\n"],
     [
-      ["exec", "ls"],
-      'glovebox exec: unexpected argument "ls"; put -- before the program: glovebox exec -- ls\nglovebox exec --help lists the flags\n',
+      ["exec", "-n", "ls", "-la", "/"],
+      'glovebox exec: unexpected argument "ls"; put -- before the program: glovebox exec -- ls -la /\nglovebox exec --help lists the flags\n',
     ],
     [["exec"], "glovebox exec: no program; write it after --: glovebox exec -- ls -l\nglovebox exec --help lists the flags\n"],
     [

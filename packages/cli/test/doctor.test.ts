@@ -1,8 +1,13 @@
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { docker } from "@glovebox/docker";
 import { expect, test } from "vitest";
 import { checkNode, checkVariables, diskFinding, seccompFinding } from "../src/diagnosis.ts";
+import { probeEngine } from "../src/providers.ts";
 import { CommandLine } from "./command-line.ts";
 
 test("without an engine it fails, and says what to do", async () => {
@@ -18,6 +23,31 @@ test("without an engine it fails, and says what to do", async () => {
   expect(command.stdout).toContain("warn  environment   ANTHROPIC_API_KEY is set\n");
   expect(command.stdout + command.stderr).not.toContain("planted");
   await rm(directory, { recursive: true });
+});
+
+test("an engine's address that cannot be used is one failed check, and the demo goes on without Docker", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "glovebox-cli-"));
+  const surroundings = { cwd: directory, env: { DOCKER_HOST: "ssh://host" } };
+  await using doctor = new CommandLine(["doctor"], surroundings);
+  expect(await doctor.end("")).toBe(1);
+  expect(doctor.stderr).toBe("");
+  expect(doctor.stdout).toMatch(/^fail {2}engine {8}\[invalid_argument\] DOCKER_HOST "ssh:\/\/host" is no address that Glovebox can use; /mu);
+  expect(doctor.stdout).toMatch(/^ok {4}virtual /mu);
+  await using demo = new CommandLine(["demo"], surroundings);
+  expect(await demo.end("")).toBe(0);
+  expect(demo.stdout).toMatch(/^Runs on virtual: Docker cannot be used here: \[invalid_argument\] DOCKER_HOST/u);
+  await rm(directory, { recursive: true });
+});
+
+test("an engine that takes connections and says nothing is given up", async () => {
+  await using silent = createServer(() => undefined).listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  const { port } = silent.address() as AddressInfo;
+  const provider = docker({ host: `tcp://127.0.0.1:${port}` });
+  await expect(probeEngine(provider, new AbortController().signal, 50)).rejects.toMatchObject({
+    message: "[unavailable] the docker engine gave no answer in 50 ms; look at its log, or name another in DOCKER_HOST",
+  });
+  silent.closeAllConnections();
 });
 
 test("Node, disk, seccomp and variables", () => {

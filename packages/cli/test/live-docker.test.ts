@@ -93,6 +93,8 @@ test("ps, exec, shell and rm of one user reach a sandbox that another command le
   expect(await finish(["shell", id], "pwd; f; cat <<E\nhere\nE\n(exit 4)")).toMatchObject({ code: 4, stdout: "/tmp\nf5\nhere\n" });
   expect(await finish(["shell", "--name", "other", id], "pwd")).toMatchObject({ code: 0, stdout: "/workspace\n" });
 
+  expect(await finish(["shell", "gb-none"], "true")).toMatchObject({ code: 125, stderr: expect.stringContaining("there is no sandbox gb-none") });
+
   await using stranger = new CommandLine(["rm", id], { cwd: home, env: { GLOVEBOX_OWNER_KEY: "ab".repeat(32) } });
   expect(await stranger.end("")).toBe(1);
   expect(stranger.stderr).toContain("[permission_denied]");

@@ -27,6 +27,12 @@ test("lines in JSON leave together, 20 ms after the first", () => {
   expect(writes).toHaveLength(1);
 });
 
+test("durations have one digit behind the point", () => {
+  const { output, writes } = recorded();
+  openLog(output, "json", {})("warn", "slow", { at, durationMs: 951.2358812982, retryInMs: 3, exact: 0.123456 });
+  expect(writes).toEqual([`{"at":"${at}","level":"warn","type":"slow","durationMs":951.2,"retryInMs":3,"exact":0.123456}\n`]);
+});
+
 test("trouble is written when it happens, with what came before it", () => {
   const { output, writes } = recorded();
   const log = openLog(output, "json", {});

@@ -25,6 +25,15 @@ describe("glovebox demo", () => {
     expect(command.stdout).not.toContain("\u001b");
   });
 
+  test("names the next commands as they are typed where it runs", async () => {
+    await using inClone = glovebox(["demo", "--provider", "virtual"], { npm_package_name: "glovebox" });
+    await inClone.end("");
+    expect(inClone.stdout).toMatch(
+      /^ {2}npx -y pnpm@12 glovebox exec --provider virtual -- bash -c 'pwd; ls -la' {2}one program in a sandbox of its own$/mu,
+    );
+    expect(inClone.stdout).toMatch(/^ {2}npx -y pnpm@12 glovebox worker --help +serve a real environment$/mu);
+  });
+
   test("ends with 1 when an expectation fails, and says which", async () => {
     const script = 'turns:\n  - calls:\n      - { name: bash, input: { command: "echo two" }, expect: { contains: three } }\n';
     await writeFile(join(directory, "script.yaml"), script);
@@ -70,10 +79,34 @@ describe("glovebox exec", () => {
     ["a program that takes too long", ["-n", "--timeout", "200ms", "--", "sleep", "60"], 124],
     ["a sandbox that is not there", ["-n", "--sandbox", "gb-none", "--", "true"], 125],
     ["an option that the provider lacks", ["-n", "--image", "x", "--", "true"], 125],
+    ["a name that no sandbox has", ["-n", "--sandbox", "No Such", "--", "true"], 2],
   ])("%s", async (_, args, code) => {
     await using command = glovebox(["exec", "--provider", "virtual", ...args]);
     expect(await command.end("")).toBe(code);
     expect(command.stdout).toBe("");
+  });
+
+  test("a sandbox that is not there is named, with the command that lists them", async () => {
+    await using command = glovebox(["exec", "--provider", "virtual", "--sandbox", "gb-none", "--", "true"]);
+    await command.end("");
+    expect(command.stderr).toBe("glovebox exec: [not_found] there is no sandbox gb-none; `glovebox ps` lists those that there are\n");
+  });
+});
+
+describe("glovebox shell and ps", () => {
+  test("no engine: 125 where a program's exit code is passed on, else 1", async () => {
+    const env = { DOCKER_HOST: `unix://${directory}/none.sock` };
+    await using shell = glovebox(["shell", "gb-none"], env);
+    expect(await shell.end("true")).toBe(125);
+    await using ps = glovebox(["ps"], env);
+    expect(await ps.end("")).toBe(1);
+    for (const { stderr } of [shell, ps]) expect(stderr).toContain(`[unavailable]`);
+  });
+
+  test("an engine's address that is none: 2", async () => {
+    await using command = glovebox(["ps"], { DOCKER_HOST: "nonsense" });
+    expect(await command.end("")).toBe(2);
+    expect(command.stderr).toContain('DOCKER_HOST "nonsense" is no address that Glovebox can use');
   });
 });
 
@@ -89,6 +122,18 @@ describe("glovebox worker", () => {
     expect(await command.end("")).toBe(1);
     expect(command.stderr).toMatch(/^glovebox worker: \[unauthenticated\] .*ANTHROPIC_ENVIRONMENT_KEY/u);
     expect(command.stdout + command.stderr).not.toContain(key);
+  });
+
+  test("an option that the worker refuses ends it with 2, before anything", async () => {
+    await using command = glovebox(["worker", "--provider", "virtual", "--base-url", "nope"], {
+      ANTHROPIC_ENVIRONMENT_ID: "env_1",
+      ANTHROPIC_ENVIRONMENT_KEY: "sk-ant-oat01-xxxxxxxx",
+    });
+    expect(await command.end("")).toBe(2);
+    expect([command.stdout, command.stderr]).toEqual([
+      "",
+      "glovebox worker: [invalid_argument] worker options: baseUrl: give an http or https URL\n",
+    ]);
   });
 
   test("an environment that is not there ends it with 1 and the variable's name", async () => {
@@ -163,6 +208,7 @@ describe("glovebox simulator", () => {
     await using command = glovebox(["worker", "--provider", "virtual"], variables);
     expect(await control.end("")).toBe(0);
     expect(JSON.parse(control.stdout.trim().split("\n")[1] ?? "")).toMatchObject({ passed: true, calls: [{ name: "bash" }] });
+    expect(control.stderr).toBe("In another terminal: set these variables, then `glovebox worker`. Ctrl-C ends the simulator.\n");
     command.process.kill("SIGTERM");
     expect(await command.end("")).toBe(0);
   });

@@ -74,6 +74,11 @@ export function checkTimeout(timeoutMs: number | undefined): void {
   throw new SandboxError("invalid_argument", `timeoutMs is ${timeoutMs}; give a whole number from 1 to ${longestMs}`, { effect: "none" });
 }
 
+/** Only the limits, without members that are there but undefined, which would hide a default. */
+export function limitsOf({ signal, timeoutMs }: Limits): Limits {
+  return { ...(signal === undefined ? {} : { signal }), ...(timeoutMs === undefined ? {} : { timeoutMs }) };
+}
+
 /** The one place for failures that no caller waits for, such as the destruction of a sandbox that arrived after its abort. */
 export function reportLate(name: string, error: unknown): void {
   // oxlint-disable-next-line no-console -- nobody else is there to hear of it

@@ -8,6 +8,7 @@ export { checkSandboxId, newSandboxId, ownershipProof, thisProcess } from "./ide
 export { type CommandOptions, type ExecOptions, ExecResult, type OutputOptions, RunningProcess, type SpawnOptions } from "./process.ts";
 export type * from "./provider.ts";
 export * from "./sandbox.ts";
+export { type AttachOptions, type CreateOptions, type OwnerOptions, destroySandbox, listSandboxes } from "./sandboxes.ts";
 export * from "./settle.ts";
 export * from "./shell.ts";
 export { checkSpec, defaultWorkdir } from "./spec-check.ts";

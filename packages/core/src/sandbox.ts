@@ -1,46 +1,23 @@
-import { type Limits, bounded, reportLate } from "./calls.ts";
+import { type Limits, bounded, limitsOf } from "./calls.ts";
 import type { Capabilities, CapabilityName } from "./capabilities.ts";
 import { checkKey, checkWhole, invalid, unsupported } from "./checks.ts";
 import { DriverCalls, type SandboxState } from "./driver-calls.ts";
 import { SandboxFiles } from "./files.ts";
-import { checkSandboxId, newSandboxId, ownershipProof, processOwnerKey, thisProcess, withProof } from "./identity.ts";
 import { type ExecOptions, type ExecResult, type RunningProcess, type SpawnOptions, exec, spawn } from "./process.ts";
-import type {
-  AttachMode,
-  CreateRequest,
-  Ownership,
-  SandboxDriver,
-  SandboxEntry,
-  SandboxProvider,
-  SandboxRef,
-  SnapshotRef,
-  SuspendedRef,
-} from "./provider.ts";
+import type { SandboxDriver, SandboxProvider, SandboxRef, SnapshotRef, SuspendedRef } from "./provider.ts";
+import {
+  type AttachOptions,
+  type CreateOptions,
+  type OwnerOptions,
+  checkedRef,
+  createRequest,
+  createTimeoutMs,
+  disposeTimeoutMs,
+} from "./sandboxes.ts";
 import { SandboxShell } from "./shell.ts";
 import { checkEgress } from "./spec-check-egress.ts";
 import { checkLabels, checkSpec, resolveResources } from "./spec-check.ts";
 import { type EgressPolicy, type SandboxSpec, egressPolicySchema } from "./spec.ts";
-
-/** Who owns, by a key that never comes near a sandbox. */
-export interface OwnerOptions extends Limits {
-  /** At least 32 bytes. Default: random for this process, so that no other can attach to, or destroy, what it makes. */
-  readonly ownerKey?: Uint8Array;
-}
-
-export interface CreateOptions extends OwnerOptions {
-  /** 1 to 63 characters of `[a-z0-9-]`, beginning with a letter. Default: {@link newSandboxId}. */
-  readonly id?: string;
-  /** Who ends it. Default: this process. */
-  readonly ownership?: Ownership;
-}
-
-export interface AttachOptions extends OwnerOptions {
-  /** Default `join`: look and use, but no calls with a key. */
-  readonly mode?: AttachMode;
-}
-
-const createTimeoutMs = 600_000;
-const disposeTimeoutMs = 60_000;
 
 /**
  * One sandbox, the same on every provider: what is given is checked, limits hold, errors are {@link SandboxError}, and what the provider cannot do is
@@ -84,7 +61,7 @@ export class Sandbox implements AsyncDisposable {
 
   /**
    * Connect to a sandbox that is there, starting it when it was stopped.
-   * @param ref as stored, or as {@link listSandboxes} gives it; the proof is then made with the owner key
+   * @param ref as stored, or as `listSandboxes` gives it; the proof is then made with the owner key
    * @throws {SandboxError} `not_found`: it is gone. `permission_denied`: another owner's. `invalid_argument`: another provider's
    */
   static async attach(provider: SandboxProvider, ref: SandboxRef | Omit<SandboxRef, "proof">, options: AttachOptions = {}): Promise<Sandbox> {
@@ -350,65 +327,9 @@ export class Sandbox implements AsyncDisposable {
   }
 }
 
-/**
- * Sandboxes that Glovebox made at this provider, whoever owns them.
- * @param filter `labels`: all of them
- * @throws {SandboxError} `unsupported` where the provider cannot list
- */
-export async function* listSandboxes(
-  provider: SandboxProvider,
-  filter: { readonly labels?: Readonly<Record<string, string>> } = {},
-  options: { readonly signal?: AbortSignal } = {},
-): AsyncGenerator<SandboxEntry, void, undefined> {
-  options.signal?.throwIfAborted();
-  const entries = provider.list(filter, { signal: options.signal ?? new AbortController().signal })[Symbol.asyncIterator]();
-  try {
-    for (;;) {
-      const step = await bounded({ name: `${provider.name} list`, effect: "none" }, { timeoutMs: createTimeoutMs, ...limitsOf(options) }, () =>
-        entries.next(),
-      );
-      if (step.done === true) return;
-      yield step.value;
-    }
-  } finally {
-    void entries.return?.().catch((error: unknown) => reportLate(`${provider.name} list`, error));
-  }
-}
-
-/**
- * Free a sandbox without connecting to it. Idempotent.
- * @throws {SandboxError} `permission_denied`: another owner's
- */
-export async function destroySandbox(
-  provider: SandboxProvider,
-  ref: SandboxRef | Omit<SandboxRef, "proof">,
-  options: OwnerOptions = {},
-): Promise<void> {
-  const proven = await checkedRef(provider, ref, options);
-  const info = { name: `${provider.name} destroy`, effect: "unknown" } as const;
-  await bounded(info, { timeoutMs: disposeTimeoutMs, ...limitsOf(options) }, (signal) => provider.destroy(proven, { signal }));
-}
-
-async function createRequest(provider: SandboxProvider, spec: CreateRequest["spec"], options: CreateOptions): Promise<CreateRequest> {
-  const id = options.id === undefined ? newSandboxId() : checkSandboxId(options.id);
-  const proof = await ownershipProof(options.ownerKey ?? processOwnerKey(), provider.name, id);
-  return { id, spec, ownership: options.ownership ?? thisProcess(), proof };
-}
-
-async function checkedRef(provider: SandboxProvider, ref: SandboxRef | Omit<SandboxRef, "proof">, { ownerKey }: OwnerOptions): Promise<SandboxRef> {
-  if (ref.provider !== provider.name) invalid(`the sandbox is one of provider ${JSON.stringify(ref.provider)}, not of ${provider.name}`);
-  checkSandboxId(ref.id);
-  return await withProof(ref, ownerKey ?? processOwnerKey());
-}
-
 function checkPort(port: number): number {
   if (!Number.isInteger(port) || port < 1 || port > 65_535) invalid(`port is ${port}; give 1 to 65535`);
   return port;
-}
-
-/** Only the limits, without members that are there but undefined, which would hide a default. */
-function limitsOf({ signal, timeoutMs }: Limits): Limits {
-  return { ...(signal === undefined ? {} : { signal }), ...(timeoutMs === undefined ? {} : { timeoutMs }) };
 }
 
 async function destroyLate(driver: SandboxDriver): Promise<void> {

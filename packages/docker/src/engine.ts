@@ -8,7 +8,7 @@ import {
 } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { Duplex, Readable } from "node:stream";
-import { SandboxError } from "@glovebox/core";
+import { SandboxError, settleOrDiscard } from "@glovebox/core";
 import type { EngineAddress } from "./address.ts";
 import { EngineFailure, EngineUnreachable } from "./errors.ts";
 import { demultiplex } from "./hijacked.ts";
@@ -92,8 +92,8 @@ export class Engine {
     version.catch(() => {
       if (this.#version === version) this.#version = undefined; // asked again by the next call: the engine may have come up
     });
-    signal?.throwIfAborted();
-    return await version;
+    // the question is everybody's, so an abort ends only the waiting
+    return signal === undefined ? await version : await settleOrDiscard(version, signal, nothing, () => undefined);
   }
 
   async #negotiate(): Promise<string> {
@@ -156,6 +156,8 @@ export class Engine {
     return new EngineUnreachable(error.code ?? error.name, this.address.name, { cause: error });
   }
 }
+
+const nothing = async (): Promise<void> => {};
 
 function older(a: string, b: string): boolean {
   const [majorA = 0, minorA = 0] = a.split(".").map(Number);

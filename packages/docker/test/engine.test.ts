@@ -76,6 +76,25 @@ test("an abort ends the request with its reason", async () => {
   await expect(engine.json("GET", "/hangs", { signal: controller.signal })).rejects.toEqual(new Error("enough"));
 });
 
+test("an abort ends the waiting for an engine that does not even tell its version, and nobody else's", async () => {
+  const engine = await serve({ "GET /v1.41/info": [200, { ID: "x" }] });
+  const [planned] = servers[0]?.listeners("request") ?? [];
+  servers[0]?.removeAllListeners("request");
+  const controller = new AbortController();
+  const answered = Promise.withResolvers<() => void>();
+  servers[0]?.once("request", (_request, response) => {
+    answered.resolve(() => response.writeHead(200).end('{"ApiVersion":"1.41"}'));
+    servers[0]?.on("request", planned as () => void);
+  });
+  const patient = engine.json("GET", "/info");
+  const given = engine.json("GET", "/info", { signal: controller.signal });
+  const answer = await answered.promise;
+  controller.abort(new Error("enough"));
+  await expect(given).rejects.toEqual(new Error("enough"));
+  answer();
+  expect(await patient).toEqual({ ID: "x" });
+});
+
 test("a missing engine and a missing permission say what to do", async () => {
   const unreachable = await new Engine({ name: "unix:///absent", socketPath: join(directory, "absent") })
     .json("GET", "/info")

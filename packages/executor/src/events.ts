@@ -157,9 +157,22 @@ export class Secrets {
   }
 
   failure(error: unknown): Failure {
-    const message = this.scrub(error instanceof Error ? error.message : String(error)).slice(0, 2_000);
+    const message = this.scrub(messageOf(error)).slice(0, 2_000);
     if (SandboxError.is(error)) return { code: error.code, message };
     const status = typeof error === "object" && error !== null && "status" in error ? error.status : undefined;
     return { code: typeof status === "number" ? `http_${status}` : "error", message };
   }
+}
+
+/** Of a connection that failed only the causes tell why: that nobody listens, a certificate, a name. Our own errors say it all themselves. */
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const causes: string[] = [];
+  let { cause } = error;
+  for (; !SandboxError.is(error) && cause instanceof Error && causes.length < 4; cause = cause.cause) {
+    // an AggregateError, of several addresses, has a code and no message
+    const told = cause.message === "" && "code" in cause ? String(cause.code) : cause.message;
+    if (told !== "") causes.push(told);
+  }
+  return causes.length === 0 ? error.message : `${error.message} (${causes.join(": ")})`;
 }

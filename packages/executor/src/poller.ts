@@ -107,7 +107,7 @@ export class Poller {
   #refusal(cause: unknown): SandboxError {
     const { environmentId, secrets } = this.#options;
     const status = statusOf(cause);
-    const said = `the control plane answered ${status}: ${secrets.failure(cause).message}`;
+    const said = `The control plane answered ${secrets.failure(cause).message}`;
     const options = { effect: "none" } as const;
     if (status === 401) {
       return new SandboxError(

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { SandboxError, requireCapabilities } from "@glovebox/core";
+import { SandboxError, checkSpec, requireCapabilities } from "@glovebox/core";
 import type { SandboxSpec } from "@glovebox/core";
 import { type BindingOptions, SessionSandbox } from "./binding.ts";
 import { controlPlaneClient } from "./control-plane.ts";
@@ -51,7 +51,8 @@ export class Worker {
   /**
    * Serve until the signal aborts. Then nothing more is claimed, running calls get `drainMs` and are answered, items are let go. Once.
    * @throws {SandboxError} after the same graceful end: `unauthenticated` (which variable holds the wrong key), `permission_denied` or
-   * `not_found` (the environment); before it starts: `unsupported` (the provider cannot serve sessions), what its `probe` says, `failed_precondition`
+   * `not_found` (the environment); before it starts: `unsupported` (the provider cannot serve sessions, or not make such sandboxes), `invalid_argument`
+   * (the spec), what the provider's `probe` says, `failed_precondition`
    */
   async run(signal: AbortSignal = new AbortController().signal): Promise<void> {
     if (this.#started) throw new SandboxError("failed_precondition", "this worker has run; make a new one", { effect: "none" });
@@ -83,6 +84,7 @@ export class Worker {
       if (signal.aborted) return;
       throw error;
     }
+    checkSpec(provider, this.#spec);
     requireCapabilities(provider, this.#spec, ["shell"]);
     if (provider.capabilitiesFor(this.#spec).files.confined === false) {
       throw new SandboxError("unsupported", `${provider.name} cannot hold file tools within the work directory (capability files.confined)`, {

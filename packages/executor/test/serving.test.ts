@@ -1,4 +1,5 @@
 import { SandboxError } from "@glovebox/core";
+import { startSimulator } from "@glovebox/simulator";
 import { expect, test } from "vitest";
 import { z } from "zod";
 import { Worker, customTool } from "../src/index.ts";
@@ -160,6 +161,7 @@ test("a wrong key, a revoked key and an unknown environment end the worker with 
   expect(refused).toMatchObject({ code: "unauthenticated" });
   expect(String(refused)).toContain("ANTHROPIC_ENVIRONMENT_KEY");
   expect(String(refused)).not.toContain(wrongKey);
+  expect(String(refused)).toContain('The control plane answered 401 {"type":"error"');
   const unknown = await runWorker({ ...common, environmentId: "env_unknown" }).done.catch((error: unknown) => error);
   expect(SandboxError.is(unknown) && ["not_found", "permission_denied"].includes(unknown.code)).toBe(true);
   expect(String(unknown)).toContain("ANTHROPIC_ENVIRONMENT_ID");
@@ -175,6 +177,24 @@ test("wrong options are refused with their name and without their value", () => 
   expect(() => new Worker(options)).toThrow(/environmentKey: .*maxSessions: /su);
   expect(() => new Worker(options)).not.toThrow(/key with spaces/u);
   expect(() => new Worker({ ...options, environmentKey: "k", maxSessions: 1, ownerKey: new Uint8Array(8) })).toThrow(/ownerKey/u);
+});
+
+test("a spec that the provider cannot honour ends the worker before it polls", async () => {
+  await using harness = await startHarness();
+  await expect(harness.work({ spec: { gpu: { count: 1 } } }).done).rejects.toMatchObject({ code: "unsupported", effect: "none" });
+  await expect(harness.work({ spec: { cpu: { min: 2, max: 1 } } }).done).rejects.toMatchObject({ code: "invalid_argument" });
+  expect(harness.simulator.requests).toEqual([]);
+});
+
+test("a control plane that cannot be reached is told with the cause", async () => {
+  await using harness = await startHarness();
+  const gone = await startSimulator();
+  await gone[Symbol.asyncDispose]();
+  const worker = harness.work({ baseUrl: gone.url });
+  expect((await worker.until("poll.failed")).failure).toEqual({
+    code: "error",
+    message: `Connection error. (fetch failed: connect ECONNREFUSED ${new URL(gone.url).host})`,
+  });
 });
 
 test("no credential reaches an observer, a sandbox or a result", async () => {

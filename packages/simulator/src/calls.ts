@@ -55,10 +55,9 @@ export function toolUseEvent(spec: ToolCall, crossPostedTo: string | null): Even
 
 /** The result that the service itself appends: for its own tools, and for calls that nobody may answer any more. */
 export function serverResultEvent(call: Call, result: CallResult): EventParams {
-  const onThread = call.thread.label === null ? {} : { session_thread_id: call.thread.id };
   const id = call.kind === "mcp" ? { mcp_tool_use_id: call.id } : { tool_use_id: call.id };
   const type = call.kind === "mcp" ? "agent.mcp_tool_result" : "agent.tool_result";
-  return { type, ...id, content: result.content, is_error: result.isError, ...onThread };
+  return { type, ...id, content: result.content, is_error: result.isError, ...onThread(call) };
 }
 
 export function permissionOf(spec: ToolCall): string {
@@ -70,4 +69,21 @@ function evaluationOf(permission: string): { readonly evaluation?: JsonObject } 
   if (permission === "ask") return { evaluation: { type: "always_ask" } };
   if (permission === "deny") return { evaluation: { type: "auto", evaluated_permission: { type: "deny", reason_code: "high_risk" } } };
   return {};
+}
+
+/** The event with which a client answers the call. */
+export function resultParams(call: Call, content: readonly ContentBlock[], isError: boolean): EventParams {
+  const answered = { is_error: isError, content };
+  if (call.kind === "custom") return { type: "user.custom_tool_result", custom_tool_use_id: call.id, ...answered };
+  return { type: "user.tool_result", tool_use_id: call.id, ...answered };
+}
+
+/** Which kind of call a client's result answers. */
+export function kindOfResult(event: EventParams): "custom" | "agent" {
+  return event.type === "user.custom_tool_result" ? "custom" : "agent";
+}
+
+/** What names the call's thread in an event, where it is not the primary one. */
+export function onThread(call: Call): { readonly session_thread_id?: string } {
+  return call.thread.label === null ? {} : { session_thread_id: call.thread.id };
 }

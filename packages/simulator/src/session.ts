@@ -1,20 +1,29 @@
-import { permissionOf, serverResultEvent, textBlocks, toolUseEvent, toRecord, toResult, type Call, type Thread } from "./calls.ts";
+import {
+  kindOfResult,
+  onThread,
+  permissionOf,
+  resultParams,
+  serverResultEvent,
+  textBlocks,
+  toolUseEvent,
+  toRecord,
+  toResult,
+  type Call,
+  type Thread,
+} from "./calls.ts";
 import type { Clock } from "./clock.ts";
 import { mintId } from "./credentials.ts";
 import { EventLog } from "./event-log.ts";
 import { ApiFailure } from "./failure.ts";
 import type { CallRecord, CallResult } from "./report.ts";
 import type { ToolCall } from "./script.ts";
+import { SessionLife } from "./session-life.ts";
+import { checkEvents } from "./session-rules.ts";
 import { StatusBoard } from "./session-status.ts";
 import type { Behaviour } from "./simulator.ts";
 import type { ContentBlock, EventParams, JsonObject, SessionEvent, SessionStatus, StopReason } from "./wire.ts";
 
 const interruptedText = "Tool execution was interrupted before completion. Please retry.";
-
-/** Thrown into whatever waits on a session that is no more. */
-export class SessionOver extends Error {
-  override readonly name = "SessionOver";
-}
 
 export interface SessionContext {
   readonly clock: Clock;
@@ -25,14 +34,14 @@ export interface SessionContext {
   readonly deleted: () => void;
 }
 
-/** One session's state and the rules of its events. Who plays the model is `play`'s business, HTTP the handlers'. */
+/** One session's state and what its events do. What is refused stands in `session-rules`; who plays the model is `play`'s business, HTTP the handlers'. */
 export class Session {
   readonly id: string = mintId("sesn");
   readonly log: EventLog;
   readonly createdAtMs: number;
   readonly messages: string[] = [];
+  readonly life: SessionLife;
   readonly #context: SessionContext;
-  readonly #ended = new AbortController();
   readonly #calls = new Map<string, Call>();
   readonly #open = new Set<Call>();
   readonly #board: StatusBoard;
@@ -47,16 +56,12 @@ export class Session {
     this.#context = context;
     this.createdAtMs = context.clock.now();
     this.log = new EventLog(context.clock);
+    this.life = new SessionLife(context.clock);
     this.#board = new StatusBoard(agentName, this.log, context.clock);
   }
 
   get status(): SessionStatus {
     return this.#board.status;
-  }
-
-  /** Aborts with the session; the reason is a `SessionOver`. */
-  get signal(): AbortSignal {
-    return this.#ended.signal;
   }
 
   /** False before the first message, after an idle that ended a turn, and after an interrupt. */
@@ -93,36 +98,10 @@ export class Session {
    */
   accept(events: readonly EventParams[]): readonly SessionEvent[] {
     if (this.status === "terminated") throw new ApiFailure(400, `Session ${this.id} is terminated and accepts no events.`);
-    const answered = new Set<string>();
-    for (const event of events) this.#check(event, answered);
+    checkEvents(events, { callOf: (event) => this.#callOf(event), threadById: (id) => this.#board.threadById(id) }, this.#context.behaviour);
     const stored = events.map((event) => this.#apply(event));
     this.#afterSettling();
     return stored;
-  }
-
-  #check(event: EventParams, answered: Set<string>): void {
-    if (event.type === "user.tool_result" || event.type === "user.custom_tool_result") {
-      const call = this.#callOf(event);
-      if (answered.has(call.id)) throw alreadyAnswered(call.id);
-      answered.add(call.id);
-      if (call.outcome !== "open") throw alreadyAnswered(call.id);
-      if (call.kind === "mcp") throw new ApiFailure(400, `Tool use ${call.id} is run by the service and takes no result.`);
-      if (kindOfResult(event) !== call.kind && this.#context.behaviour.wrongKindResult === "refuse") {
-        throw new ApiFailure(400, `A ${event.type} does not answer the ${call.kind === "custom" ? "custom " : ""}tool use ${call.id}.`);
-      }
-      if (call.gate === "waiting" && this.#context.behaviour.resultBeforeConfirmation === "refuse") {
-        throw new ApiFailure(400, `Tool use ${call.id} waits for its confirmation.`);
-      }
-    } else if (event.type === "user.tool_confirmation") {
-      const call = this.#callOf(event);
-      const key = `confirmation of ${call.id}`;
-      if (call.outcome !== "open" || call.gate !== "waiting" || answered.has(key)) {
-        throw new ApiFailure(400, `Tool use ${call.id} does not wait for a confirmation.`);
-      }
-      answered.add(key);
-    } else if (event.type === "user.interrupt" && typeof event["session_thread_id"] === "string") {
-      this.#board.threadById(event["session_thread_id"]);
-    }
   }
 
   #apply(event: EventParams): SessionEvent {
@@ -157,7 +136,7 @@ export class Session {
       const threadId = event["session_thread_id"];
       this.#applyInterrupt(typeof threadId === "string" ? this.#board.threadById(threadId) : null);
     };
-    if (this.#context.behaviour.interruptLagMs > 0) this.later(this.#context.behaviour.interruptLagMs, apply);
+    if (this.#context.behaviour.interruptLagMs > 0) this.life.later(this.#context.behaviour.interruptLagMs, apply);
     else apply();
     return stored;
   }
@@ -214,8 +193,8 @@ export class Session {
 
   /** Wait for a user's message and open a turn with all that came. @throws {SessionOver} */
   async nextMessage(): Promise<void> {
-    this.signal.throwIfAborted();
-    if (this.#waitingMessages.length === 0) await this.#wait((resolve) => (this.#onMessage = resolve));
+    this.life.signal.throwIfAborted();
+    if (this.#waitingMessages.length === 0) await this.life.wait((resolve) => (this.#onMessage = resolve));
     this.#onMessage = null;
     this.#turnOpen = true;
     this.applyMessages();
@@ -272,27 +251,13 @@ export class Session {
 
   /** Resolves when no call is open, or an interrupt ended the turn. @throws {SessionOver} */
   async settled(): Promise<void> {
-    while (this.#open.size > 0 && this.#turnOpen) await this.#wait((resolve) => (this.#onSettled = resolve));
+    while (this.#open.size > 0 && this.#turnOpen) await this.life.wait((resolve) => (this.#onSettled = resolve));
     this.#onSettled = null;
   }
 
   endTurn(reason: StopReason, details: JsonObject | null = null): void {
     this.#turnOpen = false;
     this.#board.toIdle(reason, details);
-  }
-
-  /** What `pending` resolves to, unless the session is over first. @throws {SessionOver} */
-  async orOver<Value>(pending: Promise<Value>): Promise<Value> {
-    this.signal.throwIfAborted();
-    const { promise, reject } = Promise.withResolvers<never>();
-    const over = (): void => reject(this.signal.reason);
-    this.signal.addEventListener("abort", over, { once: true });
-    return Promise.race([pending, promise]).finally(() => this.signal.removeEventListener("abort", over));
-  }
-
-  /** @throws {SessionOver} */
-  async sleep(delayMs: number): Promise<void> {
-    await this.#wait((resolve) => this.later(delayMs, resolve));
   }
 
   // Endings.
@@ -311,13 +276,13 @@ export class Session {
     this.#turnOpen = false;
     for (const call of this.#open) this.#settle(call, "dropped", null);
     this.log.append({ type }, { live });
-    this.#ended.abort(new SessionOver(type));
+    this.life.end(type);
     if (type === "session.deleted") this.#context.deleted();
   }
 
   /** The simulator is closing: nothing is told to anybody. */
   abandon(): void {
-    this.#ended.abort(new SessionOver("abandoned"));
+    this.life.end("abandoned");
   }
 
   /** @param key a label or an id @throws {ApiFailure} 404 */
@@ -359,7 +324,7 @@ export class Session {
       if (call.outcome === "open") this.#settleByServer(call, "result", toResult(textBlocks(text), isError));
     };
     if (afterMs === 0) return answer();
-    this.later(afterMs, () => {
+    this.life.later(afterMs, () => {
       answer();
       this.#afterSettling();
     });
@@ -368,7 +333,7 @@ export class Session {
   #answerByApplication(call: Call): void {
     const { answer } = call.spec;
     if (answer?.by !== "application") return;
-    this.later(answer.afterMs ?? 0, () => {
+    this.life.later(answer.afterMs ?? 0, () => {
       if (call.outcome === "open") this.accept([resultParams(call, textBlocks(answer.text), answer.isError ?? false)]);
     });
   }
@@ -407,41 +372,4 @@ export class Session {
   #idleOnOpenCalls(): void {
     this.#board.toIdle({ type: "requires_action", event_ids: [...this.#open].map((call) => call.id) }, null);
   }
-
-  // Waiting.
-
-  /** Run `action` after `delayMs` on the clock, unless the session is over by then. */
-  later(delayMs: number, action: () => void): void {
-    const stop = (): void => timer.cancel();
-    const timer = this.#context.clock.setTimer(delayMs, () => {
-      this.signal.removeEventListener("abort", stop);
-      action();
-    });
-    this.signal.addEventListener("abort", stop, { once: true });
-  }
-
-  async #wait(start: (resolve: () => void) => void): Promise<void> {
-    this.signal.throwIfAborted();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    start(resolve);
-    await this.orOver(promise);
-  }
-}
-
-function resultParams(call: Call, content: readonly ContentBlock[], isError: boolean): EventParams {
-  const answered = { is_error: isError, content };
-  if (call.kind === "custom") return { type: "user.custom_tool_result", custom_tool_use_id: call.id, ...answered };
-  return { type: "user.tool_result", tool_use_id: call.id, ...answered };
-}
-
-function kindOfResult(event: EventParams): "custom" | "agent" {
-  return event.type === "user.custom_tool_result" ? "custom" : "agent";
-}
-
-function onThread(call: Call): { readonly session_thread_id?: string } {
-  return call.thread.label === null ? {} : { session_thread_id: call.thread.id };
-}
-
-function alreadyAnswered(callId: string): ApiFailure {
-  return new ApiFailure(400, `Tool use ${callId} is already settled.`);
 }

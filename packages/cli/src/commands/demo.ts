@@ -6,6 +6,7 @@ import { demoScript } from "../demo-script.ts";
 import { DemoView } from "../demo-view.ts";
 import { formatDuration } from "../duration.ts";
 import { CommandError, exitCodes } from "../failure.ts";
+import { plural } from "../plural.ts";
 import { type Choice, chooseProvider, machineOwnerKey, providerFlag } from "../providers.ts";
 import { safeJson, sanitiseLine, sanitiseText } from "../sanitise.ts";
 import { type Terminal, terminal } from "../terminal.ts";
@@ -43,6 +44,7 @@ export const demo: Command = defineCommand({
       );
     } else {
       summarise(report, choice, out);
+      suggestNext(choice, out, context.env);
     }
     return report.passed && report.status === "completed" ? exitCodes.done : exitCodes.failed;
   },
@@ -106,11 +108,21 @@ function summarise({ passed, calls, failures, durationMs, status }: SessionRepor
   if (failures.length > 0) line();
   const verdict =
     passed && status === "completed" ? paint("Everything went as scripted", "green") : paint(`It did not go as scripted (${status})`, "red");
-  line(`${verdict}: ${calls.length} calls in ${formatDuration(durationMs)} on ${provider.name}; the sandbox is gone.`);
+  line(`${verdict}: ${plural(calls.length, "call")} in ${formatDuration(durationMs)} on ${provider.name}; the sandbox is gone.`);
+}
+
+function suggestNext({ provider }: Choice, { line }: Terminal, env: NodeJS.ProcessEnv): void {
+  // in a clone of the repository the command is a script of its package
+  const glovebox = env["npm_package_name"] === "glovebox" ? "npx -y pnpm@12 glovebox" : "glovebox";
+  const isVirtual = provider.name === "virtual";
+  const suggestions = [
+    ...(isVirtual ? [["doctor", "what is missing for real containers"] as const] : []),
+    [`exec ${isVirtual ? "--provider virtual " : ""}-- bash -c 'pwd; ls -la'`, "one program in a sandbox of its own"],
+    ["simulator --script FILE", "your own session, for your own worker"],
+    ["worker --help", "serve a real environment"],
+  ] as const;
+  const width = Math.max(...suggestions.map(([command]) => command.length));
   line();
   line("Next:");
-  if (provider.name === "virtual") line("  glovebox doctor                      what is missing for real containers");
-  line("  glovebox exec -- bash -c 'id; ls -la' one program in a sandbox of its own");
-  line("  glovebox simulator --script FILE     your own session, for your own worker");
-  line("  glovebox worker --help               serve a real environment");
+  for (const [command, what] of suggestions) line(`  ${glovebox} ${command.padEnd(width)}  ${what}`);
 }

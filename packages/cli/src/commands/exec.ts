@@ -1,9 +1,9 @@
-import { constants } from "node:os";
 import { Readable } from "node:stream";
-import { type ExecOptions, type ProcessExit, type RunningProcess, Sandbox, SandboxError, type SandboxSpec } from "@glovebox/core";
+import { type ExecOptions, type RunningProcess, Sandbox, type SandboxSpec } from "@glovebox/core";
 import { type Command, type CommandContext, defineCommand } from "../command.ts";
 import { CommandError, execExitCodeTexts, exitCodes, UsageError } from "../failure.ts";
-import { machineOwnerKey, openProvider, providerFlag } from "../providers.ts";
+import { exitCodeOf, programFailure } from "../program-end.ts";
+import { attachSandbox, machineOwnerKey, openProvider, providerFlag } from "../providers.ts";
 import { pump } from "../pump.ts";
 
 const flags = {
@@ -31,8 +31,8 @@ export const exec: Command = defineCommand({
       "your terminal. Pipe the output through a pager or into a file when you do not trust it.",
     "The embedded provider (--provider virtual) takes no input while a program runs: without --no-stdin input is read to its end first, and up to 64 MiB of " +
       "output come when the program has ended.",
-    "The program is started as it is, without a shell: `glovebox exec -- sh -c 'ls | wc -l'`. The sandbox has no network. It is destroyed when the " +
-      "program has ended, unless --keep or --sandbox is given.",
+    "The program is started as it is, without a shell: `glovebox exec -- sh -c 'ls | wc -l'`. It has no terminal, and the sandbox no network. The " +
+      "sandbox is destroyed when the program has ended, unless --keep or --sandbox is given.",
     "The first Ctrl-C or SIGTERM goes to the program, the second kills it, the third ends glovebox at once.",
   ],
   flags,
@@ -51,7 +51,6 @@ export const exec: Command = defineCommand({
     }
     try {
       const provider = await openProvider(given.provider ?? "docker");
-      const ownerKey = await machineOwnerKey();
       const spec: SandboxSpec = {
         ...(given.image === undefined ? {} : { image: given.image }),
         ...(given.workdir === undefined ? {} : { workdir: given.workdir }),
@@ -59,11 +58,11 @@ export const exec: Command = defineCommand({
       const sandbox =
         given.sandbox === undefined
           ? await Sandbox.create(provider, spec, {
-              ownerKey,
+              ownerKey: await machineOwnerKey(),
               signal: context.signal,
               ...(given.keep ? { ownership: { by: "session", session: "glovebox-cli" } } : {}),
             })
-          : await Sandbox.attach(provider, { provider: provider.name, id: given.sandbox }, { ownerKey, mode: "join", signal: context.signal });
+          : await attachSandbox(provider, given.sandbox, context.signal);
       try {
         if (given.keep) context.stderr.write(`${sandbox.id}\n`);
         return await runProgram(sandbox, [program, ...programArguments], given, context);
@@ -72,8 +71,7 @@ export const exec: Command = defineCommand({
         await (given.keep ? sandbox.close() : sandbox[Symbol.asyncDispose]());
       }
     } catch (error) {
-      if (SandboxError.is(error)) throw new CommandError(error.message, { cause: error.cause, exitCode: failureCode(error) });
-      throw error;
+      throw programFailure(error);
     }
   },
 });
@@ -138,17 +136,4 @@ function feed({ stdin }: CommandContext, to: WritableStream<Uint8Array>): { read
       void done.then(() => stdin.destroy());
     },
   };
-}
-
-/** As a shell reports it. */
-export function exitCodeOf(exit: Pick<ProcessExit, "code" | "signal" | "timedOut">): number {
-  if (exit.timedOut) return exitCodes.timedOut;
-  if (exit.code !== null) return exit.code;
-  return 128 + (constants.signals[(exit.signal ?? "SIGKILL") as keyof typeof constants.signals] ?? 0);
-}
-
-function failureCode({ code, reason }: SandboxError): number {
-  if (code === "not_found" && reason === "ENOENT") return exitCodes.notFound;
-  if (code === "permission_denied" && reason === "EACCES") return exitCodes.notExecutable;
-  return exitCodes.gloveboxFailed;
 }

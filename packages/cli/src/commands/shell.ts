@@ -1,11 +1,11 @@
 import { createInterface } from "node:readline/promises";
-import { Sandbox, type SandboxShell } from "@glovebox/core";
+import type { SandboxShell } from "@glovebox/core";
 import { type Command, type CommandContext, defineCommand } from "../command.ts";
-import { execExitCodeTexts, exitCodes, UsageError } from "../failure.ts";
-import { machineOwnerKey, openProvider } from "../providers.ts";
+import { exitCodes, shellExitCodeTexts, UsageError } from "../failure.ts";
+import { exitCodeOf, programFailure } from "../program-end.ts";
+import { attachSandbox, openProvider } from "../providers.ts";
 import { pump } from "../pump.ts";
 import { sanitiseLine, TextSanitiser } from "../sanitise.ts";
-import { exitCodeOf } from "./exec.ts";
 
 const maxScriptBytes = 32 * 1024 * 1024;
 
@@ -25,15 +25,17 @@ export const shell: Command = defineCommand({
     raw: { kind: "switch", text: "Let the sandbox write to your terminal as it likes" },
   },
   positionals: { min: 1, max: 1, name: "ID" },
-  exitCodes: execExitCodeTexts,
+  exitCodes: shellExitCodeTexts,
   run: async ({ flags, positionals }, context) => {
-    const provider = await openProvider("docker");
     const [id = ""] = positionals;
-    const ownerKey = await machineOwnerKey();
-    await using sandbox = await Sandbox.attach(provider, { provider: provider.name, id }, { ownerKey, mode: "join", signal: context.signal });
-    const session: Session = { context, shell: sandbox.shell(flags.name ?? "operator"), safe: context.stdout.isTTY === true && !flags.raw };
-    if (context.stdin.isTTY !== true) return await runCommand(session, await readScript(context), context.signal);
-    return await converse(session, sandbox.id);
+    try {
+      await using sandbox = await attachSandbox(await openProvider("docker"), id, context.signal);
+      const session: Session = { context, shell: sandbox.shell(flags.name ?? "operator"), safe: context.stdout.isTTY === true && !flags.raw };
+      if (context.stdin.isTTY !== true) return (await runCommand(session, await readScript(context), context.signal)).code;
+      return await converse(session, sandbox.id);
+    } catch (error) {
+      throw programFailure(error);
+    }
   },
 });
 
@@ -55,8 +57,14 @@ async function readScript({ stdin }: CommandContext): Promise<string> {
   return Buffer.concat(chunks).toString("utf8");
 }
 
-/** @returns the exit code */
-async function runCommand({ context, shell: target, safe }: Session, command: string, interrupting: AbortSignal): Promise<number> {
+/** How a command ended. */
+interface CommandEnd {
+  readonly code: number;
+  /** Whether the shell lives on. */
+  readonly shellKept: boolean;
+}
+
+async function runCommand({ context, shell: target, safe }: Session, command: string, interrupting: AbortSignal): Promise<CommandEnd> {
   const running = await target.start(command);
   const interrupt = (): void => void running.signal("SIGINT").catch(() => undefined); // it has ended meanwhile
   if (interrupting.aborted) interrupt();
@@ -64,7 +72,8 @@ async function runCommand({ context, shell: target, safe }: Session, command: st
   const sanitiser = new TextSanitiser();
   await pump(running.stdout, context.stdout, safe ? (chunk) => sanitiser.push(chunk) : undefined);
   if (safe) context.stdout.write(sanitiser.end());
-  return exitCodeOf(await running.exit);
+  const exit = await running.exit;
+  return { code: exitCodeOf(exit), shellKept: exit.shellKept ?? true };
 }
 
 /** Read commands until the end; readline owns the terminal and tells of Ctrl-C. */
@@ -89,8 +98,10 @@ async function converse(session: Session, id: string): Promise<number> {
       if (line === undefined || line.trim() === "exit") return code;
       if (line.trim() === "") continue;
       interrupting = new AbortController();
-      code = await runCommand(session, line, AbortSignal.any([signal, interrupting.signal]));
-      if (code !== 0) stderr.write(`(exit ${code})\n`);
+      const end = await runCommand(session, line, AbortSignal.any([signal, interrupting.signal]));
+      code = end.code;
+      if (!end.shellKept) stderr.write(`(exit ${code}; the shell ended, the next line gets a fresh one)\n`);
+      else if (code !== 0) stderr.write(`(exit ${code})\n`);
     }
   } finally {
     lines.close();

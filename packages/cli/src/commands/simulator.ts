@@ -4,6 +4,7 @@ import type { Script, SessionReport } from "@glovebox/simulator";
 import { type Command, defineCommand } from "../command.ts";
 import { formatDuration } from "../duration.ts";
 import { exitCodes, UsageError } from "../failure.ts";
+import { plural } from "../plural.ts";
 import { safeJson, sanitiseLine, sanitiseText } from "../sanitise.ts";
 
 export const simulator: Command = defineCommand({
@@ -15,6 +16,17 @@ export const simulator: Command = defineCommand({
     "With --script a session is queued that makes the tool calls of a YAML file and checks their results. When it is over, the failures are printed, and " +
       "the exit code is 0 when every expectation held, else 1.",
   ],
+  example: {
+    title: "A script (all fields are in the README of @glovebox/simulator):",
+    text: [
+      "turns:",
+      "  - message: Looking around.",
+      "    calls:",
+      "      - { name: bash, input: { command: echo hello }, expect: { equals: hello } }",
+      "      - { name: read, input: { file_path: none.txt }, expect: { isError: true } }",
+      "  - message: Done.",
+    ].join("\n"),
+  },
   flags: {
     script: { kind: "text", value: "FILE", text: "YAML file with the turns of one session" },
     port: { kind: "count", text: "Port on 127.0.0.1", fallback: "any free one" },
@@ -34,6 +46,7 @@ export const simulator: Command = defineCommand({
     const session = script === undefined ? undefined : running.createSession({ script });
     const exports = Object.entries(variables).map(([name, value]) => `export ${name}=${value}\n`);
     context.stdout.write(flags.json ? `${JSON.stringify(variables)}\n` : exports.join(""));
+    context.stderr.write(`In another terminal: set these variables, then \`glovebox worker\`. Ctrl-C ends the simulator.\n`);
     if (session === undefined) {
       await interrupted(context.signal);
       return exitCodes.done;
@@ -76,5 +89,5 @@ function summary({ calls, failures, durationMs, status }: SessionReport): string
     return sanitiseLine(`${call.name}: ${call.outcome}${call.result?.isError === true ? " (error)" : ""}, ${took}`);
   });
   const failed = failures.map(({ message }) => sanitiseText(message));
-  return `${[...lines, ...failed, `${status}: ${calls.length} calls, ${failures.length} failures, ${formatDuration(durationMs)}`].join("\n")}\n`;
+  return `${[...lines, ...failed, `${status}: ${plural(calls.length, "call")}, ${plural(failures.length, "failure")}, ${formatDuration(durationMs)}`].join("\n")}\n`;
 }

@@ -11,7 +11,7 @@ export async function packageVersion(): Promise<string> {
 export const version: Command = defineCommand({
   name: "version",
   summary: "Print the versions of Glovebox and Node",
-  usage: [""],
+  usage: ["[FLAGS]"],
   details: [],
   flags: { json: { kind: "switch", text: "Print one JSON object" } },
   positionals: { min: 0, max: 0, name: "" },

@@ -5,7 +5,7 @@ import { ownerKey } from "@glovebox/node";
 import { type Command, type CommandContext, defineCommand } from "../command.ts";
 import { type WorkerConfig, workerConfigSchema } from "../config.ts";
 import { findConfigFile, loadConfigFile } from "../config-file.ts";
-import { exitCodes, UsageError } from "../failure.ts";
+import { exitCodes, workerExitCodeTexts, UsageError } from "../failure.ts";
 import type { FlagTable, FlagValues } from "../flags.ts";
 import { logEvent, openLog } from "../log.ts";
 import { machineOwnerKey, openProvider, providerFlag } from "../providers.ts";
@@ -44,14 +44,24 @@ export const worker: Command = defineCommand({
   usage: ["[FLAGS]"],
   details: [
     "Claims sessions of one environment and runs their tool calls, each session in a sandbox of its own. The key stays in this process; sandboxes have no " +
-      "network unless the configuration says so. Only outbound HTTPS is needed.",
+      "network. Only outbound HTTPS is needed.",
     "Flags come before variables, variables before the configuration file, which is checked before anything starts. In TypeScript: " +
       '`import { defineConfig } from "@glovebox/cli"` and export the result as default; it may bring custom tools and an observer.',
     "SIGTERM or Ctrl-C stops in order: nothing new is claimed, running calls get 10 s (`drainMs`), sandboxes are kept for the next worker. A second one " +
       "stops at once. A worker on a host that also holds ANTHROPIC_API_KEY is refused: that key can do everything, and nothing here needs it.",
   ],
+  example: {
+    title: "A glovebox.config.yaml, where all is optional and durations are milliseconds:",
+    text: [
+      "provider: docker",
+      "sandbox: { memoryBytes: { max: 4294967296 }, cpu: { max: 2 } }",
+      "timeouts: { byTool: { bash: 3600000 } }",
+      "maxSessions: 50",
+    ].join("\n"),
+  },
   flags,
   positionals: { min: 0, max: 0, name: "" },
+  exitCodes: workerExitCodeTexts,
   run: async ({ flags: given, given: spelled }, context) => {
     if ((context.env["ANTHROPIC_API_KEY"] ?? "") !== "" && !given["allow-api-key"]) {
       throw new UsageError(
