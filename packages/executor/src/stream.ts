@@ -93,7 +93,9 @@ export class EventFeed {
         for (const event of early.splice(0)) this.#items.push({ type: "event", event });
       };
       let history = this.#readHistory(both, release);
-      this.#readAgain = () => (history = history.then(() => this.#readHistory(both, release)));
+      this.#readAgain = (): void => {
+        history = history.then(() => this.#readHistory(both, release));
+      };
       try {
         for await (const event of stream) {
           received();
