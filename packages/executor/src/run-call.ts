@@ -31,8 +31,8 @@ export interface RunCallOptions {
   readonly customTools: ReadonlyMap<string, PreparedCustomTool>;
   readonly timeoutMs: (tool: string) => number;
   readonly secrets: Secrets;
-  /** Whether the session had calls of our tools that were answered before. */
-  readonly hasHistory: () => boolean;
+  /** Whether calls of the session ran under an earlier worker, in a sandbox that may be gone. */
+  readonly ranElsewhere: () => boolean;
 }
 
 export interface CallOutcome {
@@ -132,7 +132,7 @@ export class CallRunner {
       throw new ToolError(`The sandbox of this session could not be started, ${before}: ${said}`);
     }
     if (bound.turn > this.#toldTurn) {
-      if (bound.how === "created" && (bound.turn > 1 || this.#options.hasHistory())) this.#remarks.push(replacedText);
+      if (bound.how === "created" && (bound.turn > 1 || this.#options.ranElsewhere())) this.#remarks.push(replacedText);
       else if (bound.how === "attached" && bound.turn > 1) this.#remarks.push(reattachedText);
       this.#toldTurn = bound.turn;
     }

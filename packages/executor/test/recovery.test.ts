@@ -145,6 +145,33 @@ test("a sandbox that cannot be made answers the pending calls with an error resu
   expect(worker.ofType("sandbox.failed")[0]).toMatchObject({ failure: { code: "unavailable" } });
 });
 
+test("a session's first sandbox is not told as a replacement, although calls before it failed", async () => {
+  await using harness = await startHarness();
+  const { SandboxError } = await import("@glovebox/core");
+  let up = false;
+  const { create } = harness.sandboxes.provider;
+  const provider: typeof harness.sandboxes.provider = {
+    ...harness.sandboxes.provider,
+    create: async (request, options) => {
+      if (!up) throw new SandboxError("unavailable", "no engine answers", { effect: "none" });
+      return await create(request, options);
+    },
+  };
+  const session = harness.session({
+    brain: async function* () {
+      yield { calls: [{ name: "bash", input: { command: "early" } }] };
+      up = true;
+      yield { calls: [{ name: "bash", input: { command: "late" } }] };
+    },
+  });
+  harness.work({ provider });
+  const { calls } = await session.finished;
+  expect(calls.map(({ result }) => [result?.isError, result?.text])).toEqual([
+    [true, "The sandbox of this session could not be started, so nothing was run: [unavailable] no engine answers"],
+    [false, "late"],
+  ]);
+});
+
 test("calls that history shows as answered are not run again, also when the answer stands on a later page", async () => {
   await using harness = await startHarness({ behaviour: { reclaimOlderThanMs: 20 } });
   const session = harness.session({
