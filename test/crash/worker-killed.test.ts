@@ -1,6 +1,6 @@
 import { startSimulator } from "@glovebox/simulator";
 import { expect, test } from "vitest";
-import { ownedSandbox, removeSandboxes } from "../workers/sandboxes.ts";
+import { ownedSandbox, removeSandboxes, untilFile } from "../workers/sandboxes.ts";
 import { startWorker } from "../workers/start.ts";
 
 test("a worker killed in mid-call and started again: the very call finishes, its effect happens once, the shell keeps its state", async () => {
@@ -37,7 +37,7 @@ test("a worker killed in mid-call and started again: the very call finishes, its
   {
     await using first = startWorker(simulator, "docker");
     await using sandbox = await ownedSandbox(simulator, session.id);
-    await until(async () => sandbox.files.exists("/workspace/started"));
+    await untilFile(sandbox, "/workspace/started");
     first.kill("SIGKILL");
     await first.ended;
     session.expireLease();
@@ -55,7 +55,3 @@ test("a worker killed in mid-call and started again: the very call finishes, its
     .flatMap(({ sent: events }) => events.map(({ toolUseId }) => toolUseId));
   expect(sent).toEqual([...new Set(sent)]);
 }, 120_000);
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 50));
-}

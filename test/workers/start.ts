@@ -1,8 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { WorkerConfig } from "@glovebox/cli";
 import { ownerKey } from "./sandboxes.ts";
 
 /** A worker in a process of its own, serving the environment of a simulator. */
@@ -61,18 +63,27 @@ function start(
   };
 }
 
-/** `glovebox worker`. */
+export interface WorkerStart {
+  readonly flags?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** What a `glovebox.config.yaml` says. */
+  readonly config?: Omit<WorkerConfig, "provider" | "tools" | "observer">;
+}
+
+/**
+ * `glovebox worker`.
+ * @param provider by name, or the path of a configuration that has one of its own
+ */
 export function startWorker(
   environment: Environment,
-  provider: "docker" | "virtual",
-  options: { readonly flags?: readonly string[]; readonly env?: Readonly<Record<string, string>> } = {},
+  provider: "docker" | "virtual" | `${string}/glovebox.config.ts`,
+  { flags = [], env = {}, config = {} }: WorkerStart = {},
 ): WorkerProcess {
-  return start(
-    ["packages/cli/src/main.ts", "worker", "--provider", provider, ...(options.flags ?? [])],
-    environment,
-    options.env ?? {},
-    async () => {},
-  );
+  const directory = mkdtempSync(join(tmpdir(), "glovebox-worker-"));
+  const configPath = join(directory, "glovebox.config.yaml");
+  writeFileSync(configPath, JSON.stringify(config)); // JSON is YAML
+  const chosen = provider.endsWith(".ts") ? ["--config", provider] : ["--provider", provider, "--config", configPath];
+  return start(["packages/cli/src/main.ts", "worker", ...chosen, ...flags], environment, env, () => rm(directory, { recursive: true }));
 }
 
 /** The SDK's `EnvironmentWorker`, its tools in process on this machine, in a directory of its own. */

@@ -69,7 +69,15 @@ export class Session {
     this.#dispatcher = new Dispatcher((call) => this.#lookUp(call));
     const { client, fetch: fetchFunction, sessionId, sandbox, journal, customTools, timeoutMs, secrets } = options;
     this.#sender = new EventSender(client, fetchFunction, sessionId);
-    this.#runner = new CallRunner({ sessionId, sandbox, journal, customTools, timeoutMs, secrets, ranElsewhere: () => this.#dispatcher.ranElsewhere });
+    this.#runner = new CallRunner({
+      sessionId,
+      sandbox,
+      journal,
+      customTools,
+      timeoutMs,
+      secrets,
+      ranElsewhere: () => this.#dispatcher.ranElsewhere,
+    });
   }
 
   /** Never rejects for what the session, its sandbox or the network do. */
