@@ -94,6 +94,21 @@ export class Containers {
     }
   }
 
+  /**
+   * Remove it, or leave it where it runs.
+   * @returns whether it is gone
+   */
+  async removeIdle(container: string, id: string): Promise<boolean> {
+    try {
+      await this.#engine.bytes("DELETE", `/containers/${container}`, { query: { v: "1" } });
+      return true;
+    } catch (cause) {
+      if (cause instanceof EngineFailure && cause.status === 404) return true;
+      if (cause instanceof EngineFailure && cause.status === 409) return false;
+      throw toSandboxError(cause, `destroy ${id}`, "unknown");
+    }
+  }
+
   /** Why a sandbox does not answer. `undefined`: its container runs. */
   async diagnose(container: string, id: string, signal: AbortSignal): Promise<SandboxError | undefined> {
     let details: ContainerDetails | undefined;
