@@ -5,6 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { WorkerConfig } from "@glovebox/cli";
+import type { WorkerEvent } from "@glovebox/executor";
 import { ownerKey } from "./sandboxes.ts";
 
 /** A worker in a process of its own, serving the environment of a simulator. */
@@ -12,6 +13,8 @@ export interface WorkerProcess extends AsyncDisposable {
   readonly pid: number;
   /** What it wrote so far, both streams. */
   readonly output: () => string;
+  /** What it logged of one type so far. */
+  readonly logged: (type: WorkerEvent["type"]) => readonly Readonly<Record<string, unknown>>[];
   /** Resolves when the process has ended. */
   readonly ended: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>;
   kill(signal: NodeJS.Signals): void;
@@ -46,9 +49,11 @@ function start(
   const chunks: Buffer[] = [];
   for (const stream of [child.stdout, child.stderr]) stream?.on("data", (chunk: Buffer) => chunks.push(chunk));
   const ended = once(child, "exit").then(([code, signal]) => ({ code: code as number | null, signal: signal as NodeJS.Signals | null }));
+  const output = (): string => Buffer.concat(chunks).toString();
   return {
     pid: child.pid ?? -1,
-    output: () => Buffer.concat(chunks).toString(),
+    output,
+    logged: (type) => parseLog(output()).filter((entry) => entry["type"] === type),
     ended,
     kill: (signal) => void child.kill(signal),
     [Symbol.asyncDispose]: async () => {
@@ -61,6 +66,12 @@ function start(
       await cleanUp();
     },
   };
+}
+
+/** The whole lines of a log in JSON. */
+function parseLog(text: string): readonly Readonly<Record<string, unknown>>[] {
+  const lines = text.split("\n").slice(0, -1);
+  return lines.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line) as Record<string, unknown>);
 }
 
 export interface WorkerStart {
