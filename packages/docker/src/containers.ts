@@ -7,6 +7,8 @@ import { type Labels, labelNames } from "./labels.ts";
 /** The part of `GET /containers/{id}/json` that is read. */
 export interface ContainerDetails {
   readonly Id: string;
+  /** Its image's id. */
+  readonly Image: string;
   readonly State: {
     readonly Status: "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";
     readonly OOMKilled: boolean;

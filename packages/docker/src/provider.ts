@@ -118,6 +118,7 @@ export class DockerProvider implements SandboxProvider {
     const sockets = this.#mountedSockets(facts, ref.id, details);
     await sockets?.prepare();
     signal.throwIfAborted();
+    if (status === "created") await this.#completeGuest(ref.id, details, signal);
     const door = await this.#door(details.Id, sockets);
     const workdir = details.Config.Labels?.[labelNames.workdir] ?? "/";
     return await this.#connect({ ref: { ...ref, vendorId: details.Id }, workdir, mode, door, sockets, start: status !== "running" }, signal);
@@ -149,6 +150,13 @@ export class DockerProvider implements SandboxProvider {
     const details = await this.#owned(ref, signal);
     if (details !== undefined) await this.#containers.remove(details.Id, ref.id, signal);
     await this.#sockets(await this.probe({ signal }), ref.id).remove();
+  }
+
+  /** Who made the container may have died before it put the guest in. */
+  async #completeGuest(id: string, { Id: container, Image: image, Mounts }: ContainerDetails, signal: AbortSignal): Promise<void> {
+    if (Mounts.some(({ Destination }) => Destination === inside.binary)) return;
+    const { architecture } = await imageFacts(this.#engine, image, signal);
+    await this.#containers.putArchive(container, id, await guestArchive(guestBinary(architecture)));
   }
 
   async #connect(
