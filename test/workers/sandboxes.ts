@@ -6,7 +6,8 @@ import type { Simulator } from "@glovebox/simulator";
 /** Shared by the workers that this process starts and by what looks at their sandboxes. */
 export const ownerKey: Uint8Array = randomBytes(32);
 
-async function sandboxesOf(simulator: Simulator, provider: SandboxProvider): Promise<SandboxEntry[]> {
+/** Of all sessions of this simulator, in any state. */
+export async function sandboxesOf(simulator: Simulator, provider: SandboxProvider = docker()): Promise<SandboxEntry[]> {
   const entries = await Array.fromAsync(listSandboxes(provider));
   return entries.filter(({ ownership }) => ownership?.by === "session" && simulator.session(ownership.session) !== undefined);
 }
@@ -15,7 +16,7 @@ async function sandboxesOf(simulator: Simulator, provider: SandboxProvider): Pro
 export function removeSandboxes(simulator: Simulator): AsyncDisposable {
   return {
     [Symbol.asyncDispose]: async () => {
-      for (const { ref } of await sandboxesOf(simulator, docker())) await destroySandbox(docker(), ref, { ownerKey });
+      for (const { ref } of await sandboxesOf(simulator)) await destroySandbox(docker(), ref, { ownerKey });
     },
   };
 }
