@@ -1,7 +1,7 @@
-import { request } from "node:http";
 import { startSimulator } from "@glovebox/simulator";
 import { expect, test } from "vitest";
-import { ownedSandbox, removeSandboxes } from "../workers/sandboxes.ts";
+import { askEngine, machineEngine } from "../workers/engine-api.ts";
+import { ownedSandbox, removeSandboxes, untilFile } from "../workers/sandboxes.ts";
 import { startWorker } from "../workers/start.ts";
 
 test("a container killed from outside in mid-call: the model is told, the session goes on with its files kept", async () => {
@@ -26,8 +26,8 @@ test("a container killed from outside in mid-call: the model is told, the sessio
     },
   });
   const sandbox = await ownedSandbox(simulator, session.id);
-  while (!(await sandbox.files.exists("/workspace/started"))) await new Promise((resolve) => setTimeout(resolve, 50));
-  await kill(`glovebox-${sandbox.id}`);
+  await untilFile(sandbox, "/workspace/started");
+  await askEngine(machineEngine, "POST", `/containers/glovebox-${sandbox.id}/kill`);
   await sandbox.close();
   const report = await session.finished;
   expect(report.failures, worker.output()).toEqual([]);
@@ -60,14 +60,3 @@ test("an agent that attacks the guest harms nothing: PID 1 lives, its memory and
   }).finished;
   expect(report.failures, worker.output()).toEqual([]);
 }, 120_000);
-
-function kill(container: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const call = request({ socketPath: "/var/run/docker.sock", method: "POST", path: `/containers/${container}/kill` }, (response) => {
-      response.resume();
-      response.on("end", () => (response.statusCode === 204 ? resolve() : reject(new Error(`kill: ${response.statusCode}`))));
-    });
-    call.on("error", reject);
-    call.end();
-  });
-}

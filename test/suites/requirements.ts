@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-export type RequirementName = "engine" | "image" | "go" | "qemu";
+export type RequirementName = "engine" | "image" | "dockerd" | "go" | "qemu";
 
 /** Something a suite needs of the machine, beyond what pnpm installs. */
 export interface Requirement {
@@ -108,6 +108,19 @@ export const requirements: Readonly<Record<RequirementName, Requirement>> = {
     setUp: async () => {
       installDebian("debootstrap");
       run("node", "packages/docker/image/build.ts");
+      return nothing;
+    },
+  },
+  dockerd: {
+    missing: async () => {
+      if (process.getuid?.() !== 0) return "only root may start an engine beside the machine's";
+      return (process.env["PATH"] ?? "").split(":").some((directory) => existsSync(join(directory, "dockerd")))
+        ? undefined
+        : "no dockerd on the PATH";
+    },
+    advice: "run as root on Linux, with dockerd installed (Debian: apt-get install docker.io)",
+    setUp: async () => {
+      installDebian("docker.io");
       return nothing;
     },
   },

@@ -50,8 +50,8 @@ export const suites: readonly Suite[] = [
   {
     name: "across",
     needs: ["engine", "image"],
-    commands: [[...vitest, "--no-file-parallelism", "test/e2e", "test/crash", "test/security", "test/load"]],
-    budgetSeconds: 420,
+    commands: [[...vitest, "--no-file-parallelism", "test/e2e", "test/crash", "test/security", "test/load", "--exclude", "**/engine-*.test.ts"]],
+    budgetSeconds: 330,
   },
   {
     name: "differential",
@@ -60,6 +60,7 @@ export const suites: readonly Suite[] = [
     budgetSeconds: 240,
   },
   { name: "faults", needs: [], commands: [[...vitest, "test/faults"]], budgetSeconds: 240 },
+  { name: "outage", needs: ["engine", "image", "dockerd"], commands: [[...vitest, "test/crash/engine-"]], budgetSeconds: 90 },
   { name: "examples", needs: [], commands: [["node", "test/suites/examples.ts"]], budgetSeconds: 120 },
   {
     name: "demo",

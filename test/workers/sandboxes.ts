@@ -1,13 +1,14 @@
 import { randomBytes } from "node:crypto";
-import { destroySandbox, listSandboxes, Sandbox, type SandboxEntry } from "@glovebox/core";
+import { destroySandbox, listSandboxes, Sandbox, type SandboxEntry, type SandboxProvider } from "@glovebox/core";
 import { docker } from "@glovebox/docker";
 import type { Simulator } from "@glovebox/simulator";
 
 /** Shared by the workers that this process starts and by what looks at their sandboxes. */
 export const ownerKey: Uint8Array = randomBytes(32);
 
-async function sandboxesOf(simulator: Simulator): Promise<SandboxEntry[]> {
-  const entries = await Array.fromAsync(listSandboxes(docker()));
+/** Of all sessions of this simulator, in any state. */
+export async function sandboxesOf(simulator: Simulator, provider: SandboxProvider = docker()): Promise<SandboxEntry[]> {
+  const entries = await Array.fromAsync(listSandboxes(provider));
   return entries.filter(({ ownership }) => ownership?.by === "session" && simulator.session(ownership.session) !== undefined);
 }
 
@@ -21,12 +22,17 @@ export function removeSandboxes(simulator: Simulator): AsyncDisposable {
 }
 
 /** Waits until a session has a sandbox, and joins it: the worker goes on serving. */
-export async function ownedSandbox(simulator: Simulator, sessionId: string): Promise<Sandbox> {
+export async function ownedSandbox(simulator: Simulator, sessionId: string, provider: SandboxProvider = docker()): Promise<Sandbox> {
   for (;;) {
-    const entry = (await sandboxesOf(simulator)).find(
+    const entry = (await sandboxesOf(simulator, provider)).find(
       ({ ownership, state }) => ownership?.by === "session" && ownership.session === sessionId && state === "running",
     );
-    if (entry !== undefined) return Sandbox.attach(docker(), entry.ref, { ownerKey });
+    if (entry !== undefined) return Sandbox.attach(provider, entry.ref, { ownerKey });
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
+}
+
+/** Waits until a file is there: for commands that say so how far they are. */
+export async function untilFile(sandbox: Sandbox, path: string): Promise<void> {
+  while (!(await sandbox.files.exists(path))) await new Promise((resolve) => setTimeout(resolve, 50));
 }

@@ -85,7 +85,7 @@ export interface SandboxProvider {
   probe?(options: CallOptions): Promise<Probe>;
   /**
    * Make a sandbox with its egress policy in force before its first instruction, connect, and take it over.
-   * An abort, or a failure at any step, leaves nothing behind.
+   * An abort, or a failure at any step, leaves nothing behind; but one that a session owns and that runs is left: another worker may be in it.
    * @throws {SandboxError} `already_exists`: the id is taken. `not_found`: no such image. `unavailable`: no engine
    */
   create(request: CreateRequest, options: CallOptions): Promise<SandboxDriver>;

@@ -47,14 +47,16 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /**
-   * Make a sandbox. An abort, a time-out (default 10 min) or a failure leaves nothing behind: what arrives late is destroyed.
+   * Make a sandbox. An abort, a time-out (default 10 min) or a failure leaves nothing behind: what arrives late is destroyed. One that a session owns is
+   * let go of instead: whoever else serves the session finds it by its id, and may be in it already.
    * @param spec Default: the provider's image and sizes, `/workspace`, no network
    * @throws {SandboxError} `invalid_argument` with the path of the wrong value, `unsupported`, `already_exists`: the id is taken,
    * `not_found`: no such image, `unavailable`: no engine
    */
   static async create(provider: SandboxProvider, spec: SandboxSpec = {}, options: CreateOptions = {}): Promise<Sandbox> {
     const request = await createRequest(provider, checkSpec(provider, spec), options);
-    const info = { name: `${provider.name} create`, effect: "unknown", discard: destroyLate } as const;
+    const discard = request.ownership.by === "session" ? closeLate : destroyLate;
+    const info = { name: `${provider.name} create`, effect: "unknown", discard } as const;
     const driver = await bounded(info, { timeoutMs: createTimeoutMs, ...limitsOf(options) }, (signal) => provider.create(request, { signal }));
     return new Sandbox(provider, driver, "owned");
   }

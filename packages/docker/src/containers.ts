@@ -7,6 +7,8 @@ import { type Labels, labelNames } from "./labels.ts";
 /** The part of `GET /containers/{id}/json` that is read. */
 export interface ContainerDetails {
   readonly Id: string;
+  /** Its image's id. */
+  readonly Image: string;
   readonly State: {
     readonly Status: "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";
     readonly OOMKilled: boolean;
@@ -91,6 +93,21 @@ export class Containers {
       if (cause instanceof EngineFailure && cause.status === 404) return;
       if (!(cause instanceof EngineFailure && cause.status === 409)) throw toSandboxError(cause, `destroy ${id}`, "unknown");
       while ((await this.find(container, signal)) !== undefined) await pause(REMOVED_POLL_MS, signal); // another call removes it
+    }
+  }
+
+  /**
+   * Remove it, or leave it where it runs.
+   * @returns whether it is gone
+   */
+  async removeIdle(container: string, id: string): Promise<boolean> {
+    try {
+      await this.#engine.bytes("DELETE", `/containers/${container}`, { query: { v: "1" } });
+      return true;
+    } catch (cause) {
+      if (cause instanceof EngineFailure && cause.status === 404) return true;
+      if (cause instanceof EngineFailure && cause.status === 409) return false;
+      throw toSandboxError(cause, `destroy ${id}`, "unknown");
     }
   }
 

@@ -93,9 +93,9 @@ export class DockerProvider implements SandboxProvider {
       return await this.#connect({ ref, workdir: request.spec.workdir, mode: "takeover", door, sockets, start: true }, signal);
     } catch (error) {
       // before the failure is told: nothing is left behind when the caller knows
-      if (container !== undefined) await this.#containers.remove(container, request.id);
+      const isLeft = container !== undefined && !(await this.#discard(container, request));
       const taken = SandboxError.is(error) && error.code === "already_exists"; // then the directory is the other's
-      if (madeDirectory === true && !taken) await sockets?.remove();
+      if (madeDirectory === true && !taken && !isLeft) await sockets?.remove();
       throw error;
     }
   }
@@ -118,9 +118,17 @@ export class DockerProvider implements SandboxProvider {
     const sockets = this.#mountedSockets(facts, ref.id, details);
     await sockets?.prepare();
     signal.throwIfAborted();
+    if (status === "created") await this.#completeGuest(ref.id, details, signal);
     const door = await this.#door(details.Id, sockets);
     const workdir = details.Config.Labels?.[labelNames.workdir] ?? "/";
     return await this.#connect({ ref: { ...ref, vendorId: details.Id }, workdir, mode, door, sockets, start: status !== "running" }, signal);
+  }
+
+  /** @returns whether it is gone: a session's that runs may have another worker in it, who found it by its name */
+  async #discard(container: string, { id, ownership }: CreateRequest): Promise<boolean> {
+    if (ownership.by === "session") return await this.#containers.removeIdle(container, id);
+    await this.#containers.remove(container, id);
+    return true;
   }
 
   async *list({ labels = {} }: { readonly labels?: Labels }, { signal }: CallOptions): AsyncIterable<SandboxEntry> {
@@ -142,6 +150,13 @@ export class DockerProvider implements SandboxProvider {
     const details = await this.#owned(ref, signal);
     if (details !== undefined) await this.#containers.remove(details.Id, ref.id, signal);
     await this.#sockets(await this.probe({ signal }), ref.id).remove();
+  }
+
+  /** Who made the container may have died before it put the guest in. */
+  async #completeGuest(id: string, { Id: container, Image: image, Mounts }: ContainerDetails, signal: AbortSignal): Promise<void> {
+    if (Mounts.some(({ Destination }) => Destination === inside.binary)) return;
+    const { architecture } = await imageFacts(this.#engine, image, signal);
+    await this.#containers.putArchive(container, id, await guestArchive(guestBinary(architecture)));
   }
 
   async #connect(

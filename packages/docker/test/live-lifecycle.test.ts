@@ -99,6 +99,26 @@ test("an abort at any step of create leaves no container and no directory behind
   rmSync(runtimeDirectory, { recursive: true });
 });
 
+test("an abort at any step of create leaves a session's sandbox gone or whole, and one that runs is left to who took it over", async () => {
+  const ends = new Set<string>();
+  for (const afterRequests of [0, 1, 2, 3, 4, 5, 6]) {
+    const id = newId();
+    const controller = new AbortController();
+    const request = { ...(await requestOf(id)), ownership: { by: "session", session: id } as const };
+    const count = countRequests(() => controller.abort(new Error("enough")), afterRequests);
+    const creation = await docker()
+      .create(request, { signal: controller.signal })
+      .then(
+        () => "created",
+        () => "aborted",
+      );
+    count.stop();
+    const found = await attach(id).catch((error: unknown) => (SandboxError.is(error) ? error.code : "a bug"));
+    ends.add(`${creation} ${typeof found === "string" ? found : await output(found, "printf whole")}`);
+  }
+  expect([...ends].toSorted()).toEqual(["aborted not_found", "aborted whole", "created whole"]);
+});
+
 test("a process that has ended leaves its sandboxes to the next list", async () => {
   const id = newId();
   const request = await requestOf(id);

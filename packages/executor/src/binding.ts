@@ -3,7 +3,7 @@ import type { SandboxProvider, SandboxSpec } from "@glovebox/core";
 import type { BoundHow, Observe, Secrets } from "./events.ts";
 import { Releases } from "./releases.ts";
 import { sandboxIdFor } from "./routing.ts";
-import { orAbort } from "./wait.ts";
+import { orAbort, sleep } from "./wait.ts";
 
 export interface BindingOptions {
   readonly environmentId: string;
@@ -24,18 +24,21 @@ export interface Bound {
 
 const endTimeoutMs = 60_000;
 const releaseTimeoutMs = 5_000;
+/** What a sandbox that is still being made gets to be there and be left in order. */
+const leaveTimeoutMs = 5_000;
 
 /** One session's sandbox: made or found when it is first asked for, and again when it was lost. */
 export class SessionSandbox {
   readonly sandboxId: string;
   readonly sessionId: string;
   readonly #options: BindingOptions;
-  readonly #closed = new AbortController();
   readonly #releases = new Releases((keys) => this.#release(keys));
+  #over = false;
   #current: Promise<Bound> | undefined;
   /** The one that was bound last. */
   #newest: Sandbox | undefined;
   #turns = 0;
+  #retakenTurn = 0;
 
   constructor(options: BindingOptions, sessionId: string) {
     this.#options = options;
@@ -55,8 +58,15 @@ export class SessionSandbox {
       // one of those who found it lost makes the next one
       if (this.#current === current) this.#current = undefined;
     }
-    this.#current ??= this.#bind();
-    return await orAbort(this.#current, signal);
+    return await orAbort(this.#current ?? this.#hold(this.#bind()), signal);
+  }
+
+  /** Somebody else took this one over although the session is this worker's: who asks next gets it with everyone else refused again. */
+  retake(bound: Bound): void {
+    if (bound.turn <= this.#retakenTurn) return; // of the calls that were refused, the first one sees to it
+    this.#retakenTurn = bound.turn;
+    void bound.sandbox.close({ timeoutMs: endTimeoutMs }).catch(() => undefined);
+    void this.#hold(asKept(this.#bind()));
   }
 
   /** The results of these calls were delivered: the sandbox may drop them, soon. */
@@ -72,14 +82,12 @@ export class SessionSandbox {
 
   /** The next item of this session finds it as it is; it is told apart from one that was just found. */
   keep(): void {
-    const kept = this.#current;
-    this.#current = kept?.then((bound) => ({ ...bound, how: "kept" as const }));
-    this.#current?.catch(() => undefined);
+    if (this.#current !== undefined) void this.#hold(asKept(this.#current));
   }
 
-  /** Close the channel and leave the sandbox to others. Calls with a key go on inside. */
+  /** Close the channel and leave the sandbox to others, also one that is still being made: they may be in it already. Calls with a key go on inside. */
   async leave(): Promise<void> {
-    await this.#end("left", async (sandbox) => {
+    await this.#end("left", leaveTimeoutMs, async (sandbox) => {
       await this.#releases.flush();
       await sandbox?.close({ timeoutMs: endTimeoutMs });
     });
@@ -88,47 +96,54 @@ export class SessionSandbox {
   /** Free everything, whether it was ever asked for here or not. */
   async destroy(): Promise<void> {
     const { provider, ownerKey } = this.#options;
-    await this.#end("destroyed", async (sandbox) => {
+    await this.#end("destroyed", endTimeoutMs, async (sandbox) => {
       if (sandbox !== undefined && sandbox.state !== "lost") await sandbox.destroy({ timeoutMs: endTimeoutMs });
       else await destroySandbox(provider, { provider: provider.name, id: this.sandboxId }, { ownerKey, timeoutMs: endTimeoutMs });
     });
   }
 
-  async #end(how: "destroyed" | "left", end: (sandbox: Sandbox | undefined) => Promise<void>): Promise<void> {
+  async #end(how: "destroyed" | "left", waitMs: number, end: (sandbox: Sandbox | undefined) => Promise<void>): Promise<void> {
     const { observe, secrets } = this.#options;
     const current = this.#current;
     this.#current = undefined;
-    this.#closed.abort(new SandboxError("aborted", "the session's sandbox is let go", { effect: "none" }));
-    const bound = await current?.catch(() => undefined);
+    this.#over = true;
+    const waited = new AbortController();
+    const bound = await Promise.race([current?.catch(() => undefined), sleep(waitMs, waited.signal).then(() => "late" as const)]);
+    waited.abort();
+    if (bound === "late") void current?.then(async ({ sandbox }) => await end(sandbox)).catch(() => undefined);
     const named = { sessionId: this.sessionId, sandboxId: this.sandboxId, how };
     try {
-      await end(bound?.sandbox);
+      await end(bound === "late" ? undefined : bound?.sandbox);
       if (bound !== undefined || how === "destroyed") observe({ type: "sandbox.released", ...named });
     } catch (error) {
       observe({ type: "sandbox.released", ...named, failure: secrets.failure(error) });
     }
   }
 
-  #bind(): Promise<Bound> {
+  async #bind(): Promise<Bound> {
     const { observe, secrets, provider } = this.#options;
     const named = { sessionId: this.sessionId, sandboxId: this.sandboxId };
     const startedAt = performance.now();
-    const binding = this.#createOrAttach().then(
-      ({ sandbox, how }) => {
-        this.#newest = sandbox;
-        observe({ type: "sandbox.ready", ...named, provider: provider.name, how, durationMs: performance.now() - startedAt });
-        void sandbox.lost.then((reason) => {
-          if (!this.#closed.signal.aborted) observe({ type: "sandbox.lost", ...named, failure: secrets.failure(reason) });
-        });
-        return { sandbox, how, turn: ++this.#turns };
-      },
-      (error: unknown) => {
-        if (this.#current === binding) this.#current = undefined;
-        if (!this.#closed.signal.aborted) observe({ type: "sandbox.failed", ...named, provider: provider.name, failure: secrets.failure(error) });
-        throw error;
-      },
-    );
-    binding.catch(() => undefined);
+    try {
+      const { sandbox, how } = await this.#createOrAttach();
+      this.#newest = sandbox;
+      observe({ type: "sandbox.ready", ...named, provider: provider.name, how, durationMs: performance.now() - startedAt });
+      void sandbox.lost.then((reason) => {
+        if (!this.#over) observe({ type: "sandbox.lost", ...named, failure: secrets.failure(reason) });
+      });
+      return { sandbox, how, turn: ++this.#turns };
+    } catch (error) {
+      if (!this.#over) observe({ type: "sandbox.failed", ...named, provider: provider.name, failure: secrets.failure(error) });
+      throw error;
+    }
+  }
+
+  /** Until it fails: the next one who asks tries again. */
+  #hold(binding: Promise<Bound>): Promise<Bound> {
+    this.#current = binding;
+    binding.catch(() => {
+      if (this.#current === binding) this.#current = undefined;
+    });
     return binding;
   }
 
@@ -151,12 +166,17 @@ export class SessionSandbox {
   async #create(): Promise<Sandbox> {
     const { provider, spec, ownerKey } = this.#options;
     const ownership = { by: "session", session: this.sessionId } as const;
-    return await Sandbox.create(provider, spec, { id: this.sandboxId, ownerKey, ownership, signal: this.#closed.signal });
+    return await Sandbox.create(provider, spec, { id: this.sandboxId, ownerKey, ownership });
   }
 
   async #attach(): Promise<Sandbox> {
     const { provider, ownerKey } = this.#options;
     const ref = { provider: provider.name, id: this.sandboxId };
-    return await Sandbox.attach(provider, ref, { mode: "takeover", ownerKey, signal: this.#closed.signal });
+    return await Sandbox.attach(provider, ref, { mode: "takeover", ownerKey });
   }
+}
+
+/** Nothing happened to it that the model has to be told. */
+async function asKept(binding: Promise<Bound>): Promise<Bound> {
+  return { ...(await binding), how: "kept" };
 }

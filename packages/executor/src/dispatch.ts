@@ -45,6 +45,8 @@ export class Dispatcher {
   readonly #open = new Map<string, OpenCall>();
   /** Ready and running ones in the order of their turn, and cancelled ones that have not ended yet. */
   readonly #order = new Map<string, OpenCall>();
+  readonly #begun = new Set<string>();
+  #ranElsewhere = false;
   #cutOff: string | undefined;
   #sessionOver: "session_terminated" | "session_deleted" | undefined;
 
@@ -71,9 +73,9 @@ export class Dispatcher {
     return held;
   }
 
-  /** Whether a call of one of our tools was answered before. */
-  get hasHistory(): boolean {
-    return this.#answered.size > 0;
+  /** Whether a call was answered that did not run here: an earlier worker served the session, so it had a sandbox. */
+  get ranElsewhere(): boolean {
+    return this.#ranElsewhere;
   }
 
   /** Whether a call with this id was told of, or its answer was. */
@@ -88,6 +90,9 @@ export class Dispatcher {
         this.#learnCall(event);
         break;
       case "user.tool_result":
+        this.#learnAnswer(event["tool_use_id"]);
+        break;
+      // the service's own: of its tools, and for calls that nobody may answer any more
       case "agent.tool_result":
         if (typeof event["tool_use_id"] === "string") this.#answered.add(event["tool_use_id"]);
         break;
@@ -120,6 +125,7 @@ export class Dispatcher {
     for (const open of this.#order.values()) {
       if (open.phase !== "ready" || !this.#mayRun(open)) continue;
       open.phase = "running";
+      this.#begun.add(open.call.id);
       decisions.push({ type: "run", call: open.call });
     }
     return decisions;
@@ -153,6 +159,12 @@ export class Dispatcher {
       permission,
     };
     this.#open.set(id, { call, readOnly: this.#lookUp(call)?.readOnly, phase: "new" });
+  }
+
+  #learnAnswer(id: unknown): void {
+    if (typeof id !== "string") return;
+    this.#answered.add(id);
+    if (!this.#begun.has(id)) this.#ranElsewhere = true;
   }
 
   /** Anything but `allow` is a denial, and a denial stays one. */

@@ -64,8 +64,11 @@ async function serveSession(work: ClaimedWork, sessionId: string, client: Anthro
   const onLeaseEnd = (): void => leaseEnd.abort(lease.end === undefined ? "failed" : endOfLease[lease.end]);
   if (lease.signal.aborted) onLeaseEnd();
   else lease.signal.addEventListener("abort", onLeaseEnd, { once: true });
-  const over = await sessionOver(client, sessionId, AbortSignal.any([leaseEnd.signal, stop]));
+  const ended = AbortSignal.any([leaseEnd.signal, stop]);
+  const over = await sessionOver(client, sessionId, ended);
   if (over !== undefined) return { because: over, turnOver: true };
+  // taking the sandbox over ends what another worker does there
+  await orAbort(lease.confirmed(), ended).catch(() => undefined);
   if (leaseEnd.signal.aborted) return { because: leaseEnd.signal.reason as ItemEnd, turnOver: false };
   const sandbox = await orAbort(item.sandboxFor(sessionId), leaseEnd.signal);
   // made while the stream attaches; who needs it first waits for it, and a failure is told to them
@@ -83,7 +86,8 @@ async function serveSession(work: ClaimedWork, sessionId: string, client: Anthro
     ...limits,
     observe,
     secrets,
-    lease: leaseEnd.signal,
+    lease,
+    leaseEnd: leaseEnd.signal,
     stop,
   });
   return await session.serve();

@@ -31,12 +31,15 @@ export class Lease {
   readonly #letGo = new AbortController();
   #beating: Promise<void> = Promise.resolve();
   #end: LeaseEnd | undefined;
+  #confirmation: PromiseWithResolvers<void> | undefined;
+  #beatNow = new AbortController();
 
   #lastHeartbeat = noHeartbeat;
   #ttlMs = firstTtlMs;
+  /** When the last beat that succeeded was sent: the control plane counts from some time after it. */
   #lastSuccessAtMs = Date.now();
-  /** A beat went out since the last answer and nobody knows whether it was recorded. */
-  #unanswered = false;
+  /** When the first beat since the last answer was sent of which nobody knows whether it was recorded. */
+  #unansweredSinceMs: number | undefined;
   #failures = 0;
 
   constructor(options: LeaseOptions) {
@@ -50,6 +53,27 @@ export class Lease {
 
   get end(): LeaseEnd | undefined {
     return this.#end;
+  }
+
+  /**
+   * Whether the item is certainly ours now. Not before the first answer, and not when its time passed without one: this process was suspended or frozen, say,
+   * and wakes up in what is another worker's session by now. The next beat tells.
+   */
+  get holds(): boolean {
+    return this.#end === undefined && this.#lastHeartbeat !== noHeartbeat && Date.now() < this.#lastSuccessAtMs + this.#ttlMs;
+  }
+
+  /**
+   * Resolves when it holds, with a beat at once where it does not; never when it ends before.
+   * @param anew with a beat in any case
+   */
+  confirmed(anew = false): Promise<void> {
+    if (this.holds && !anew) return Promise.resolve();
+    if (this.#confirmation === undefined) {
+      this.#confirmation = Promise.withResolvers();
+      this.#beatNow.abort();
+    }
+    return this.#confirmation.promise;
   }
 
   /** Send the first beat at once and go on. */
@@ -78,7 +102,11 @@ export class Lease {
 
   async #run(): Promise<void> {
     const over = AbortSignal.any([this.#ended.signal, this.#letGo.signal]);
-    while (!over.aborted) await sleep(await this.#beat(over), over);
+    while (!over.aborted) {
+      const waitMs = await this.#beat(over);
+      await sleep(waitMs, AbortSignal.any([over, this.#beatNow.signal]));
+      if (this.#beatNow.signal.aborted) this.#beatNow = new AbortController();
+    }
   }
 
   get #intervalMs(): number {
@@ -89,6 +117,7 @@ export class Lease {
   async #beat(over: AbortSignal): Promise<number> {
     const { client, workId, environmentId } = this.#options;
     const expected = this.#lastHeartbeat;
+    const sentAtMs = Date.now();
     const cutOff = new AbortController();
     const timer = setTimeout(() => cutOff.abort(), this.#intervalMs);
     try {
@@ -97,24 +126,25 @@ export class Lease {
         { environment_id: environmentId, expected_last_heartbeat: expected },
         { signal: AbortSignal.any([cutOff.signal, over]) },
       );
-      this.#renewed(answer.last_heartbeat, answer.ttl_seconds);
+      this.#renewed(answer.last_heartbeat, answer.ttl_seconds, sentAtMs);
       if (answer.state === "stopping" || answer.state === "stopped" || !answer.lease_extended) this.#finish("stop_requested");
-      return this.#intervalMs;
+      return this.holds ? this.#intervalMs : 0;
     } catch (error) {
-      return over.aborted ? 0 : this.#failed(error);
+      return over.aborted ? 0 : this.#failed(error, sentAtMs);
     } finally {
       clearTimeout(timer);
     }
   }
 
-  #failed(error: unknown): number {
+  #failed(error: unknown, sentAtMs: number): number {
     const { observe, secrets, workId } = this.#options;
     const status = statusOf(error);
     const leftMs = this.#lastSuccessAtMs + this.#ttlMs - Date.now();
     if (status === 412) {
       const current = currentState(error);
-      if (this.#unanswered && leftMs > 0 && current !== undefined && isNewer(current.lastHeartbeat, this.#lastHeartbeat)) {
-        this.#renewed(current.lastHeartbeat, current.ttlSeconds);
+      const since = this.#unansweredSinceMs;
+      if (since !== undefined && leftMs > 0 && current !== undefined && isNewer(current.lastHeartbeat, this.#lastHeartbeat)) {
+        this.#renewed(current.lastHeartbeat, current.ttlSeconds, since);
         observe({ type: "lease.adopted", workId });
         return this.#intervalMs;
       }
@@ -129,19 +159,23 @@ export class Lease {
       this.#finish("assumed_lost");
       return 0;
     }
-    if (status === undefined || status >= 500 || status === 408) this.#unanswered = true;
+    if (status === undefined || status >= 500 || status === 408) this.#unansweredSinceMs ??= sentAtMs;
     const wantedMs = Math.max(retryAfterMs(error), backOffMs(this.#failures++, 500, this.#intervalMs));
     const retryInMs = Math.min(wantedMs, Math.max(leftMs, 0) + 1);
     observe({ type: "lease.failed", workId, failure: secrets.failure(error), retryInMs });
     return retryInMs;
   }
 
-  #renewed(lastHeartbeat: string, ttlSeconds: number): void {
+  #renewed(lastHeartbeat: string, ttlSeconds: number, sentAtMs: number): void {
     this.#lastHeartbeat = lastHeartbeat;
     if (ttlSeconds > 0) this.#ttlMs = ttlSeconds * 1000;
-    this.#lastSuccessAtMs = Date.now();
-    this.#unanswered = false;
+    this.#lastSuccessAtMs = sentAtMs;
+    this.#unansweredSinceMs = undefined;
     this.#failures = 0;
+    if (!this.holds) return;
+    this.#beatNow = new AbortController();
+    this.#confirmation?.resolve();
+    this.#confirmation = undefined;
   }
 
   #finish(end: LeaseEnd): void {

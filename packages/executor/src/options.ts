@@ -45,7 +45,10 @@ export interface WorkerOptions {
   readonly keepMs?: number;
   /** What becomes of kept sandboxes when the worker ends: `keep`, the default, where they can outlive this process. */
   readonly atShutdown?: "keep" | "destroy";
-  /** How often sandboxes whose session is over are looked for, in ms. 0: never. Default 600,000. */
+  /**
+   * How often the worker looks for what others left, in ms: sandboxes whose session is over, and items that a worker acknowledged and died over, which
+   * the queue gives to nobody again. Also when it starts. 0: never. Default 600,000.
+   */
   readonly sweepMs?: number;
   /** What a graceful stop gives running calls before it cancels them, in ms. Default 10,000. */
   readonly drainMs?: number;

@@ -4,7 +4,7 @@ import { isFinal, retryAfterMs, sessionsTokenOf, statusOf } from "./control-plan
 import type { Observe, Secrets } from "./events.ts";
 import { backOffMs, sleep } from "./wait.ts";
 
-/** A claimed item: polled and acknowledged. */
+/** A claimed item: acknowledged, and so in nobody else's queue. */
 export interface ClaimedWork {
   readonly workId: string;
   /** `session`, `healthcheck`, or whatever else the control plane says. */
@@ -129,7 +129,7 @@ export class Poller {
 }
 
 /** An item, or `undefined` for every form of "nothing". */
-function asWork(answer: unknown): ClaimedWork | undefined {
+export function asWork(answer: unknown): ClaimedWork | undefined {
   if (typeof answer !== "object" || answer === null || !("id" in answer) || typeof answer.id !== "string") return undefined;
   const data: unknown = "data" in answer ? answer.data : undefined;
   const { type, id }: { type?: unknown; id?: unknown } = typeof data === "object" && data !== null ? data : {};

@@ -4,35 +4,37 @@ import { toResultBlocks } from "./content.ts";
 import type { ToolUse } from "./dispatch.ts";
 import type { Secrets } from "./events.ts";
 import type { CallResult, Journal } from "./journal.ts";
+import type { Lease } from "./lease.ts";
 import { callKeyFor } from "./routing.ts";
 import type { PreparedCustomTool, ToolOutput } from "./tools/custom.ts";
 import { type AgentTool, type ToolContext, ToolError, parseInput, plainMessage } from "./tools/tool.ts";
 import { agentToolset } from "./tools/toolset.ts";
 import { orAbort } from "./wait.ts";
 
-/** Why a running call is aborted. `shutdown` is answered, `dropped` is not. */
+/** `shutdown` is answered, `dropped` and `left` are not. `left`: the session is another worker's, and what runs in the sandbox goes on. */
+type AbortCause = "dropped" | "left" | "shutdown" | "timeout";
+
+/** Why a running call is aborted. */
 export class CallAbort extends Error {
   override readonly name = "AbortError";
-  readonly because: "dropped" | "shutdown" | "timeout";
+  readonly because: AbortCause;
 
-  constructor(because: "dropped" | "shutdown" | "timeout") {
+  constructor(because: AbortCause) {
     super("This operation was aborted");
     this.because = because;
   }
 }
 
-/** Another worker took the sandbox over: this one must let the session go. */
-export class Fenced extends Error {}
-
 export interface RunCallOptions {
   readonly sessionId: string;
   readonly sandbox: SessionSandbox;
+  readonly lease: Pick<Lease, "confirmed">;
   readonly journal: Journal;
   readonly customTools: ReadonlyMap<string, PreparedCustomTool>;
   readonly timeoutMs: (tool: string) => number;
   readonly secrets: Secrets;
-  /** Whether the session had calls of our tools that were answered before. */
-  readonly hasHistory: () => boolean;
+  /** Whether calls of the session ran under an earlier worker, in a sandbox that may be gone. */
+  readonly ranElsewhere: () => boolean;
 }
 
 export interface CallOutcome {
@@ -59,7 +61,7 @@ export class CallRunner {
   /**
    * Run a call, or find what it gave before.
    * @returns `settled` when it has its answer already
-   * @throws {CallAbort} `dropped`. {@link Fenced}
+   * @throws {CallAbort} `dropped`, `left`
    */
   async run(call: ToolUse, signal: AbortSignal): Promise<CallOutcome | "settled"> {
     const { journal, sessionId } = this.#options;
@@ -74,8 +76,7 @@ export class CallRunner {
     try {
       result = call.custom ? await this.#runCustom(call, signal, begun) : await this.#runAgentTool(call, signal, begun, onReplay);
     } catch (error) {
-      if (error instanceof Fenced) throw error;
-      if (signal.aborted && isDrop(signal.reason)) throw signal.reason;
+      if (isDropped(signal)) throw signal.reason;
       result = failed(this.#errorText(call, error, signal));
     }
     const remarks = this.#remarks.splice(0).map((text) => ({ type: "text", text }) as const);
@@ -90,6 +91,7 @@ export class CallRunner {
     const run = tool.prepare(call.input);
     let begun = begunBefore;
     let lost: SandboxError | undefined;
+    const { cancelled, left } = endsOf(signal);
     for (let attempt = 1; ; attempt++) {
       const bound = await this.#acquire(signal, lost);
       const repeatable = await this.#mayRun(tool, call, bound, begun, lost !== undefined, signal);
@@ -97,10 +99,13 @@ export class CallRunner {
       await this.#options.journal.started({ sessionId: this.#options.sessionId, callId: call.id });
       begun = true;
       try {
-        return succeeded(await run(this.#toolContext(tool, call, bound.sandbox, signal, replayed)));
+        return succeeded(await orAbort(run(this.#toolContext(tool, call, bound.sandbox, cancelled, replayed)), left));
       } catch (error) {
         if (!SandboxError.is(error)) throw error;
-        if (error.reason === "fenced") throw new Fenced(error.message);
+        if (error.reason === "fenced" && attempt < attempts) {
+          await this.#retake(bound, signal);
+          continue;
+        }
         if (error.reason === "claim_without_result" || error.reason === "call_released") {
           return failed(lost === undefined ? unknownOutcome(call.name) : lostText(call.name, lost, this.#options.secrets));
         }
@@ -109,6 +114,12 @@ export class CallRunner {
         lost = error;
       }
     }
+  }
+
+  /** Another worker took the sandbox over. The lease tells which of the two is too late; where it is this one, its end aborts the call. */
+  async #retake(bound: Bound, signal: AbortSignal): Promise<void> {
+    await orAbort(this.#options.lease.confirmed(true), signal);
+    this.#options.sandbox.retake(bound);
   }
 
   /** Whether running it (again) in this sandbox cannot double its effect. */
@@ -132,7 +143,7 @@ export class CallRunner {
       throw new ToolError(`The sandbox of this session could not be started, ${before}: ${said}`);
     }
     if (bound.turn > this.#toldTurn) {
-      if (bound.how === "created" && (bound.turn > 1 || this.#options.hasHistory())) this.#remarks.push(replacedText);
+      if (bound.how === "created" && (bound.turn > 1 || this.#options.ranElsewhere())) this.#remarks.push(replacedText);
       else if (bound.how === "attached" && bound.turn > 1) this.#remarks.push(reattachedText);
       this.#toldTurn = bound.turn;
     }
@@ -211,8 +222,27 @@ function isGone(error: SandboxError, sandbox: Sandbox): boolean {
   return sandbox.state === "lost" || (error.code === "not_found" && error.reason === undefined);
 }
 
-function isDrop(reason: unknown): boolean {
-  return !(reason instanceof CallAbort) || reason.because === "dropped";
+/** Whether nobody wants the call's result any more. */
+export function isDropped({ aborted, reason }: AbortSignal): boolean {
+  return aborted && (!(reason instanceof CallAbort) || reason.because === "dropped" || reason.because === "left");
+}
+
+interface Ends {
+  /** For what runs inside. */
+  readonly cancelled: AbortSignal;
+  /** Whoever has the sandbox now may have joined the very call, so that it goes on and only the wait for it ends. */
+  readonly left: AbortSignal;
+}
+
+function endsOf(signal: AbortSignal): Ends {
+  const [cancel, leave] = [new AbortController(), new AbortController()];
+  const onAbort = (): void => {
+    const isLeft = signal.reason instanceof CallAbort && signal.reason.because === "left";
+    (isLeft ? leave : cancel).abort(signal.reason);
+  };
+  if (signal.aborted) onAbort();
+  else signal.addEventListener("abort", onAbort, { once: true });
+  return { cancelled: cancel.signal, left: leave.signal };
 }
 
 function succeeded(text: string): CallResult {

@@ -5,8 +5,9 @@ import { EventSender } from "./event-sender.ts";
 import { type Decision, Dispatcher, type ToolUse } from "./dispatch.ts";
 import type { CallName, ItemEnd, Observe, Secrets } from "./events.ts";
 import type { Journal } from "./journal.ts";
+import type { Lease } from "./lease.ts";
 import { keysOf } from "./routing.ts";
-import { CallAbort, type CallOutcome, CallRunner, Fenced } from "./run-call.ts";
+import { CallAbort, type CallOutcome, CallRunner, isDropped } from "./run-call.ts";
 import { sendResult } from "./send.ts";
 import { EventFeed, type FeedItem, type SessionEvent } from "./stream.ts";
 import type { PreparedCustomTool } from "./tools/custom.ts";
@@ -28,8 +29,9 @@ export interface SessionOptions {
   readonly drainMs: number;
   readonly observe: Observe;
   readonly secrets: Secrets;
+  readonly lease: Pick<Lease, "holds" | "confirmed">;
   /** The lease ended: stop now. Its reason is the {@link ItemEnd}. */
-  readonly lease: AbortSignal;
+  readonly leaseEnd: AbortSignal;
   /** The worker stops: finish what runs. */
   readonly stop: AbortSignal;
 }
@@ -66,23 +68,33 @@ export class Session {
   #informed = false;
   #sawLive = false;
   #draining = false;
+  #awaitsLease = false;
 
   constructor(options: SessionOptions) {
     this.#options = options;
     this.#dispatcher = new Dispatcher((call) => this.#lookUp(call));
-    const { client, fetch: fetchFunction, sessionId, sandbox, journal, customTools, timeoutMs, secrets } = options;
+    const { client, fetch: fetchFunction, sessionId, sandbox, lease, journal, customTools, timeoutMs, secrets } = options;
     this.#sender = new EventSender(client, fetchFunction, sessionId);
-    this.#runner = new CallRunner({ sessionId, sandbox, journal, customTools, timeoutMs, secrets, hasHistory: () => this.#dispatcher.hasHistory });
+    this.#runner = new CallRunner({
+      sessionId,
+      sandbox,
+      lease,
+      journal,
+      customTools,
+      timeoutMs,
+      secrets,
+      ranElsewhere: () => this.#dispatcher.ranElsewhere,
+    });
   }
 
   /** Never rejects for what the session, its sandbox or the network do. */
   async serve(): Promise<SessionEnd> {
-    const { lease, stop } = this.#options;
-    const onLeaseEnd = (): void => this.#end.resolve(lease.reason as ItemEnd);
+    const { leaseEnd, stop } = this.#options;
+    const onLeaseEnd = (): void => this.#end.resolve(leaseEnd.reason as ItemEnd);
     const onStop = (): void => this.#end.resolve("shutdown");
-    lease.addEventListener("abort", onLeaseEnd, { once: true });
+    leaseEnd.addEventListener("abort", onLeaseEnd, { once: true });
     stop.addEventListener("abort", onStop, { once: true });
-    if (lease.aborted) onLeaseEnd();
+    if (leaseEnd.aborted) onLeaseEnd();
     if (stop.aborted) onStop();
     const { client, workId, sessionId, observe, secrets } = this.#options;
     this.#feed = new EventFeed({ client, workId, sessionId, observe, secrets, signal: this.#over.signal });
@@ -95,7 +107,7 @@ export class Session {
       this.#over.abort();
       this.#idleAlarm.clear();
       this.#heldAlarm.clear();
-      lease.removeEventListener("abort", onLeaseEnd);
+      leaseEnd.removeEventListener("abort", onLeaseEnd);
       stop.removeEventListener("abort", onStop);
       await reading;
     }
@@ -154,11 +166,25 @@ export class Session {
       this.#end.resolve(this.#dispatcher.sessionOver);
       return;
     }
-    if (this.#informed && !this.#draining) this.#apply(this.#dispatcher.decide());
+    if (this.#informed && !this.#draining && this.#mayBegin()) this.#apply(this.#dispatcher.decide());
     const { maxIdleMs, maxHeldMs } = this.#options;
     const busy = this.#dispatcher.busy > 0;
     setOrClear(this.#heldAlarm, !busy, maxHeldMs);
     setOrClear(this.#idleAlarm, !busy && this.#informed && this.#turnOver && this.#dispatcher.held === 0, maxIdleMs);
+  }
+
+  /** Nothing is begun while the item may be another worker's; when that is known, what waited follows. */
+  #mayBegin(): boolean {
+    const { lease } = this.#options;
+    if (lease.holds) return true;
+    if (!this.#awaitsLease) {
+      this.#awaitsLease = true;
+      void lease.confirmed().then(() => {
+        this.#awaitsLease = false;
+        this.#advance();
+      });
+    }
+    return false;
   }
 
   #apply(decisions: readonly Decision[]): void {
@@ -204,8 +230,7 @@ export class Session {
     try {
       outcome = await this.#runner.run(call, controller.signal);
     } catch (error) {
-      if (error instanceof Fenced) this.#end.resolve("lease_lost");
-      else if (!(error instanceof CallAbort)) throw error;
+      if (!(error instanceof CallAbort)) throw error;
       this.#dispatcher.ended(call.id);
       return;
     } finally {
@@ -255,14 +280,15 @@ export class Session {
       await Promise.race([all(), sleep(afterDrainMs, drained.signal)]);
       drained.abort();
     }
-    // who serves the session next may have joined the very call: leave it running inside
-    if (because === "lease_lost") await this.#options.sandbox.leave();
     for (const { call, controller } of this.#running.values()) {
       if (controller.signal.aborted) continue;
       this.#options.observe({ type: "call.dropped", because: "item_ended", wasRunning: true, ...this.#nameOf(call) });
     }
-    this.#abortAll(new CallAbort("dropped"));
     this.#over.abort();
+    if (because === "lease_lost") {
+      this.#abortAll(new CallAbort("left"));
+      await this.#options.sandbox.leave();
+    } else this.#abortAll(new CallAbort("dropped"));
     await all();
   }
 
@@ -301,10 +327,6 @@ function endsTurn(event: SessionEvent): boolean {
   if (event.type !== "session.status_idle") return false;
   const reason: unknown = event["stop_reason"];
   return !(typeof reason === "object" && reason !== null && "type" in reason && reason.type === "requires_action");
-}
-
-function isDropped(signal: AbortSignal): boolean {
-  return signal.aborted && signal.reason instanceof CallAbort && signal.reason.because === "dropped";
 }
 
 function setOrClear(alarm: Alarm, wanted: boolean, ms: number): void {

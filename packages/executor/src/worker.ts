@@ -8,6 +8,7 @@ import { type ItemOptions, serveItem } from "./item.ts";
 import { type Journal, MemoryJournal } from "./journal.ts";
 import { type ResolvedOptions, type WorkerOptions, resolveOptions } from "./options.ts";
 import { type ClaimedWork, Poller } from "./poller.ts";
+import { findStranded, strandedAfterMs } from "./stranded.ts";
 import { sweep } from "./sweep.ts";
 import { type PreparedCustomTool, prepareCustomTools } from "./tools/custom.ts";
 import { apiFetch } from "./transport.ts";
@@ -32,6 +33,7 @@ export class Worker {
   /** Sessions that are served, until all of an item is done. */
   readonly #serving = new Map<string, Promise<void>>();
   readonly #items = new Set<Promise<void>>();
+  readonly #workIds = new Set<string>();
   #itemEnded: (() => void) | undefined;
   #started = false;
 
@@ -64,13 +66,14 @@ export class Worker {
     const stop = new AbortController();
     const onAbort = (): void => this.#stop(stop);
     signal.addEventListener("abort", onAbort, { once: true });
-    const sweeping = this.#sweepEvery(stop.signal);
+    const sweeping = [this.#sweepEvery(stop.signal), this.#adoptEvery(stop.signal)];
     try {
       await this.#claim(stop.signal);
     } finally {
       signal.removeEventListener("abort", onAbort);
       this.#stop(stop);
-      await Promise.all([...this.#items, sweeping]);
+      await Promise.all(sweeping);
+      await Promise.all(this.#items);
       await Promise.all([...this.#sandboxes.values()].map(async (sandbox) => await this.#leave(sandbox)));
       this.#observe({ type: "worker.stopped" });
     }
@@ -120,7 +123,7 @@ export class Worker {
   }
 
   #serve(work: ClaimedWork, stop: AbortSignal): void {
-    const { sessionId } = work;
+    const { workId, sessionId } = work;
     const before = sessionId === undefined ? undefined : this.#serving.get(sessionId);
     const item: ItemOptions = {
       options: this.#options,
@@ -140,9 +143,11 @@ export class Worker {
       if (sessionId !== undefined) await this.#afterItem(sessionId, because);
     });
     this.#items.add(served);
+    this.#workIds.add(workId);
     if (sessionId !== undefined) this.#serving.set(sessionId, served);
     void served.finally(() => {
       this.#items.delete(served);
+      this.#workIds.delete(workId);
       if (sessionId !== undefined && this.#serving.get(sessionId) === served) this.#serving.delete(sessionId);
       this.#itemEnded?.();
     });
@@ -209,6 +214,18 @@ export class Worker {
         await this.#journal.forget(sessionId);
       }
       await sleep(sweepMs, stop);
+    }
+  }
+
+  /** Serve what another worker acknowledged and died over. */
+  async #adoptEvery(stop: AbortSignal): Promise<void> {
+    const { sweepMs, environmentKey, environmentId, maxSessions } = this.#options;
+    if (sweepMs === 0) return;
+    const client = controlPlaneClient(this.#options, environmentKey, this.#fetch);
+    while (!stop.aborted) {
+      const { items, tooYoung } = await findStranded({ client, environmentId, isServed: (id) => this.#workIds.has(id), signal: stop });
+      for (const work of items) if (!stop.aborted && this.#items.size < maxSessions) this.#serve(work, stop);
+      await sleep(tooYoung ? strandedAfterMs : sweepMs, stop);
     }
   }
 }

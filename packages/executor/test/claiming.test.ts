@@ -1,5 +1,6 @@
 import { Sandbox } from "@glovebox/core";
 import { expect, test } from "vitest";
+import { realClock } from "@glovebox/simulator";
 import { sandboxIdFor } from "../src/index.ts";
 import { ownerKey, startHarness } from "./harness.ts";
 
@@ -40,6 +41,41 @@ test.each(["padded", "extra_fields", "api_base_url", "no_token", "garbage", "abs
   const session = harness.session({ script });
   harness.work();
   expect((await session.finished).calls[0]?.result?.text).toBe("x");
+});
+
+test("an item that a worker acknowledged and died over is served by one of those that find it, and the others let go", async () => {
+  // stamps lie in the past, so that what was acknowledged now is old enough
+  const clock = realClock();
+  await using harness = await startHarness({ clock: { ...clock, now: () => clock.now() - 6_000 } });
+  const { simulator } = harness;
+  const dying = harness.work({ sweepMs: 0 });
+  simulator.addRequestFault({ endpoint: "work.heartbeat", status: 400 });
+  simulator.addRequestFault({ endpoint: "work.stop", status: 400, times: Infinity });
+  const session = harness.session({ script });
+  await dying.until("item.ended");
+  await dying.stop();
+  expect(session.work.map(({ state }) => state)).toEqual(["starting"]);
+  simulator.clearFaults();
+  simulator.addRequestFault({ endpoint: "work.heartbeat", latencyMs: 300, times: 2 });
+  const workers = [harness.work(), harness.work()];
+  expect((await session.finished).calls[0]?.result?.text).toBe("x");
+  await Promise.race(workers.map(async (worker) => await worker.until("item.ended")));
+  expect(workers.map((worker) => worker.ofType("item.claimed").map(({ workId }) => workId))).toEqual([[session.work[0]?.id], [session.work[0]?.id]]);
+  expect(workers.flatMap((worker) => worker.ofType("item.ended"))).toMatchObject([{ because: "lease_lost", stopped: false }]);
+  expect(harness.sandboxes.commands).toEqual(["x"]);
+});
+
+test("an item that its worker acknowledged just now is left alone", async () => {
+  await using harness = await startHarness();
+  const { simulator } = harness;
+  simulator.addRequestFault({ endpoint: "work.heartbeat", latencyMs: 500 });
+  const session = harness.session({ script });
+  const worker = harness.work();
+  await worker.until("item.claimed");
+  const other = harness.work();
+  await simulator.waitForRequest(() => simulator.requests.filter(({ endpoint, status }) => endpoint === "work.list" && status === 200).length === 2);
+  expect((await session.finished).calls[0]?.result?.text).toBe("x");
+  expect(other.ofType("item.claimed")).toEqual([]);
 });
 
 test("sandboxes of sessions that are over are swept, those of others and of live sessions are not", async () => {

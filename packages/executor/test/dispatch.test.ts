@@ -46,6 +46,15 @@ test("a foreign answer cancels a running call, our own does not", () => {
   expect(dispatcher.decide()).toMatchObject([{ type: "drop", because: "answered_elsewhere", wasRunning: true }]);
 });
 
+test("only answers to calls that did not run here tell of an earlier sandbox", () => {
+  const dispatcher = told([use("a", "bash"), use("b", "foreign"), { type: "agent.tool_result", tool_use_id: "b" }]);
+  dispatcher.decide();
+  dispatcher.settled("a");
+  dispatcher.learn({ type: "user.tool_result", tool_use_id: "a" });
+  expect(dispatcher.ranElsewhere).toBe(false);
+  expect(told([{ type: "user.tool_result", tool_use_id: "earlier" }]).ranElsewhere).toBe(true);
+});
+
 test("the latest applied interrupt of the whole session cuts off what was called before it, whatever the order of the history", () => {
   const events = [
     { type: "user.interrupt", processed_at: stamp(10) },

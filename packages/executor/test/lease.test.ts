@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { controlPlaneClient } from "../src/control-plane.ts";
 import { Secrets } from "../src/events.ts";
 import { Lease } from "../src/lease.ts";
@@ -72,6 +72,32 @@ test.each([
   const { lease } = startLease([...answers]);
   await ended(lease);
   expect(lease.end).toBe("lost");
+});
+
+test("a lease holds from its first answer, and after its time has passed only from the next beat, which goes out at once", async () => {
+  const { lease, expected } = startLease([beat("1"), beat("2")]);
+  expect(lease.holds).toBe(false);
+  await lease.confirmed();
+  expect(lease.holds).toBe(true);
+  const now = Date.now();
+  const clock = vi.spyOn(Date, "now").mockImplementation(() => now + 61_000);
+  expect(lease.holds).toBe(false);
+  expect(expected).toEqual(["NO_HEARTBEAT"]);
+  await lease.confirmed();
+  expect([lease.holds, expected]).toEqual([true, ["NO_HEARTBEAT", "1"]]);
+  clock.mockRestore();
+  await lease.letGo();
+});
+
+test("a lease counts from when its beat was sent: one whose answer is read too late does not hold", async () => {
+  const now = Date.now();
+  const clock = vi.spyOn(Date, "now").mockImplementation(() => now);
+  const { lease, expected } = startLease([beat("1"), beat("2")]);
+  clock.mockImplementation(() => now + 61_000);
+  await lease.confirmed();
+  expect(expected).toEqual(["NO_HEARTBEAT", "1"]);
+  clock.mockRestore();
+  await lease.letGo();
 });
 
 test.each([

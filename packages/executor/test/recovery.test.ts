@@ -1,9 +1,12 @@
+import { Sandbox } from "@glovebox/core";
 import { expect, test } from "vitest";
-import { startHarness } from "./harness.ts";
+import { sandboxIdFor } from "../src/index.ts";
+import { type Harness, ownerKey, startHarness } from "./harness.ts";
 
 const oneCall = (command: string) => ({ turns: [{ calls: [{ name: "bash", input: { command } }] }] });
-const sends = (harness: { readonly simulator: { readonly requests: readonly { readonly endpoint: string | null }[] } }) =>
-  harness.simulator.requests.filter(({ endpoint }) => endpoint === "events.send").length;
+const count = ({ simulator }: Harness, name: string): number => simulator.requests.filter(({ endpoint }) => endpoint === name).length;
+const sends = (harness: Harness): number => count(harness, "events.send");
+const acks = (harness: Harness): number => count(harness, "work.ack");
 
 test("a send whose answer was lost is sent again and the call is not run again", async () => {
   await using harness = await startHarness();
@@ -151,6 +154,46 @@ test("a sandbox that is gone in mid-call gives an error result, the next call ge
   expect(harness.sandboxes.commands).toEqual(["build", "next"]);
 });
 
+test("a worker that holds the lease takes its sandbox back from one that came too late, and runs the call", async () => {
+  await using harness = await startHarness();
+  const { simulator, sandboxes } = harness;
+  const session = harness.session({
+    brain: async function* ({ sessionId }) {
+      yield { calls: [{ name: "bash", input: { command: "before" } }] };
+      const ref = { provider: sandboxes.provider.name, id: sandboxIdFor(simulator.environmentId, sessionId) };
+      await Sandbox.attach(sandboxes.provider, ref, { mode: "takeover", ownerKey });
+      yield {
+        calls: [
+          { name: "bash", input: { command: "one" } },
+          { name: "bash", input: { command: "two" } },
+        ],
+      };
+    },
+  });
+  const worker = harness.work();
+  const { calls } = await session.finished;
+  expect(calls.map(({ result }) => result?.text)).toEqual(["before", "one", "two"]);
+  expect(sandboxes.commands).toEqual(["before", "one", "two"]);
+  expect(sandboxes.fake.log.filter((line) => line.startsWith("attach"))).toHaveLength(2);
+  expect(worker.ofType("item.ended")).toEqual([]);
+});
+
+test("a worker whose lease is lost while it makes the sandbox answers nothing, and leaves the sandbox to whoever serves the session next", async () => {
+  const creating = Promise.withResolvers<void>();
+  await using harness = await startHarness({ behaviour: { leaseTtlMs: 2_000 } }, { creating: creating.promise });
+  const session = harness.session({ script: oneCall("once") });
+  const worker = harness.work();
+  await worker.until("call.started");
+  session.expireLease();
+  await worker.until("call.dropped");
+  await harness.simulator.waitForRequest(({ endpoint }) => endpoint === "work.ack" && acks(harness) === 2);
+  expect(sends(harness)).toBe(0);
+  creating.resolve();
+  expect((await session.finished).calls[0]?.result).toMatchObject({ text: "once", isError: false });
+  expect(harness.sandboxes.commands).toEqual(["once"]);
+  expect(harness.sandboxes.fake.log.filter((line) => line.startsWith("destroy"))).toEqual([]);
+});
+
 test("a sandbox that cannot be made answers the pending calls with an error result", async () => {
   await using harness = await startHarness();
   const { SandboxError } = await import("@glovebox/core");
@@ -166,6 +209,33 @@ test("a sandbox that cannot be made answers the pending calls with an error resu
     text: "The sandbox of this session could not be started, so nothing was run: [unavailable] no engine answers",
   });
   expect(worker.ofType("sandbox.failed")[0]).toMatchObject({ failure: { code: "unavailable" } });
+});
+
+test("a session's first sandbox is not told as a replacement, although calls before it failed", async () => {
+  await using harness = await startHarness();
+  const { SandboxError } = await import("@glovebox/core");
+  let up = false;
+  const { create } = harness.sandboxes.provider;
+  const provider: typeof harness.sandboxes.provider = {
+    ...harness.sandboxes.provider,
+    create: async (request, options) => {
+      if (!up) throw new SandboxError("unavailable", "no engine answers", { effect: "none" });
+      return await create(request, options);
+    },
+  };
+  const session = harness.session({
+    brain: async function* () {
+      yield { calls: [{ name: "bash", input: { command: "early" } }] };
+      up = true;
+      yield { calls: [{ name: "bash", input: { command: "late" } }] };
+    },
+  });
+  harness.work({ provider });
+  const { calls } = await session.finished;
+  expect(calls.map(({ result }) => [result?.isError, result?.text])).toEqual([
+    [true, "The sandbox of this session could not be started, so nothing was run: [unavailable] no engine answers"],
+    [false, "late"],
+  ]);
 });
 
 test("calls that history shows as answered are not run again, also when the answer stands on a later page", async () => {

@@ -40,6 +40,20 @@ export const sandboxBehaviours: Behaviours = {
     while (provider.log.length < 2) await new Promise((resolve) => setTimeout(resolve, 0));
     equal([provider.log, provider.sandboxes.size], [["create late", "destroy late"], 0]);
   },
+  "create: what arrives after the abort is let go where a session owns it, since others find it by its id": async () => {
+    const creating = Promise.withResolvers<void>();
+    const closed = Promise.withResolvers<void>();
+    const provider = fakeProvider({ creating: creating.promise, driver: () => ({ close: async () => closed.resolve() }) });
+    const controller = new AbortController();
+    const ownership = { by: "session", session: "s" } as const;
+    const call = Sandbox.create(provider, {}, { id: "late", ownership, signal: controller.signal });
+    while (provider.log.length === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+    controller.abort("enough");
+    equal(await thrown(call), "enough");
+    creating.resolve();
+    await closed.promise;
+    equal([provider.log, provider.sandboxes.size], [["create late"], 1]);
+  },
   "create: a time-out holds over a driver that ignores it": async () => {
     const provider = fakeProvider({ creating: never() });
     await refused(
