@@ -64,7 +64,8 @@ class EngineProcess {
       ...["--data-root", join(this.#directory, "data"), "--exec-root", this.#execRoot],
       ...["--bridge=none", "--iptables=false", "--ip-masq=false"],
     ];
-    const child = spawn("dockerd", arguments_, { stdio: ["ignore", output, output] });
+    // in a network namespace of its own: an engine without a bridge removes the one that it finds, which would be the machine's engine's
+    const child = spawn("unshare", ["--net", "dockerd", ...arguments_], { stdio: ["ignore", output, output] });
     this.#process = child;
     const deadline = Date.now() + startTimeoutMs;
     while (!(await askEngine(this.socket, "GET", "/_ping").catch(() => undefined))) {
