@@ -83,6 +83,17 @@ func TestGlobsMatchAsNodesDo(t *testing.T) {
 	}
 }
 
+func TestExpressionsAreBoundedBeforeTheyAreMade(t *testing.T) {
+	for pattern, taken := range map[string]bool{
+		"a": true, `\b(foo|bar){1,50}\pL+[a-z]{20}$`: true, "x{1000}": true, strings.Repeat("x", 10_000): true,
+		strings.Repeat("x{1000}", 101): false, strings.Repeat(`\pL{0,1000}`, 101): false, "(((.{10}){10}){10}" + strings.Repeat("y{1000}", 100) + ")": false, "(": false,
+	} {
+		if _, err := compileBounded(pattern); (err == nil) != taken {
+			t.Errorf("%.40q: %v", pattern, err)
+		}
+	}
+}
+
 func TestLinesAreTakenWithTheirEnds(t *testing.T) {
 	for _, c := range []struct {
 		start, end int64
