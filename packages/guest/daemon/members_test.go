@@ -53,6 +53,7 @@ func FuzzOpen(f *testing.F) {
 	for _, seed := range []string{
 		`{"op":"exec","argv":["a"],"cwd":"/","env":{"A":"b"},"stdin":"pipe","output":{"maxBytes":5,"keep":"tail"},"timeoutMs":5}`,
 		`{"op":"file.write","path":"/a","mode":420,"createParents":true,"parentMode":493,"exclusive":false,"roots":[{"path":"/","writable":true}],"call":"x"}`,
+		`{"op":"text.glob","path":"/a","pattern":"{a,{1..3}}/**/[!a-z]?.\\*"}`, `{"op":"text.grep","path":"/a","pattern":"(?i)\\b(a|b){2,9}[[:alpha:]]*\\pL$"}`,
 		`{"op":"shell.run","shell":"m","commandBytes":3,"cwd":"/","env":{}}`, `{"listen":"/a","stateDirectory":"/b","user":{"uid":1,"gid":1},"workdir":"/w","env":{},"path":""}`,
 	} {
 		f.Add([]byte(seed))
@@ -69,8 +70,12 @@ func FuzzOpen(f *testing.F) {
 		readRoots(m)
 		d.readExec(m)
 		parseConfig(payload)
-		if glob, err := parseGlob(m.textOr("path", "*")); err == nil {
+		pattern := m.textOr("pattern", "*")
+		if glob, err := parseGlob(pattern); err == nil {
 			startStates(glob).step(glob, "a.b")
+		}
+		if expression, err := compileBounded(pattern); err == nil {
+			expression.MatchString("a.b")
 		}
 	})
 }

@@ -55,6 +55,7 @@ func TestGlobsMatchAsNodesDo(t *testing.T) {
 		"s{rc,et}/**/?.ts": {"src/a.ts", "src/deep/a.ts"},
 		"{a}.ts":           nil,
 		"**/deep/**":       {"src/deep/a.ts"},
+		"{-9223372036854775808..9223372036854775807}": nil, // stands for itself
 	} {
 		patterns, err := parseGlob(pattern)
 		if err != nil {
@@ -75,9 +76,20 @@ func TestGlobsMatchAsNodesDo(t *testing.T) {
 			t.Errorf("%s: %q, wanted %q", pattern, got, wanted)
 		}
 	}
-	for _, pattern := range []string{"", "/a", "../a", "a/../b", "{a,/b}", "{1..9}{1..9}{1..9}{1..9}"} {
+	for _, pattern := range []string{"", "/a", "../a", "a/../b", "{a,/b}", "{1..9}{1..9}{1..9}{1..9}", strings.Repeat("{a,b}", 8) + strings.Repeat("?a", 200)} {
 		if _, err := parseGlob(pattern); err == nil {
-			t.Errorf("%q was taken", pattern)
+			t.Errorf("%.40q was taken", pattern)
+		}
+	}
+}
+
+func TestExpressionsAreBoundedBeforeTheyAreMade(t *testing.T) {
+	for pattern, taken := range map[string]bool{
+		"a": true, `\b(foo|bar){1,50}\pL+[a-z]{20}$`: true, "x{1000}": true, strings.Repeat("x", 10_000): true,
+		strings.Repeat("x{1000}", 101): false, strings.Repeat(`\pL{0,1000}`, 101): false, "(((.{10}){10}){10}" + strings.Repeat("y{1000}", 100) + ")": false, "(": false,
+	} {
+		if _, err := compileBounded(pattern); (err == nil) != taken {
+			t.Errorf("%.40q: %v", pattern, err)
 		}
 	}
 }

@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"path/filepath"
 	"regexp"
+	"regexp/syntax"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,6 +16,7 @@ import (
 const (
 	maxSearches      = 4
 	maxGrepPattern   = 16 << 10
+	maxGrepProgram   = 200_000 // instructions that an expression becomes: some 40 MiB at most
 	maxGrepLine      = 2000
 	maxGrepDepth     = 40
 	maxGrepEntries   = 50_000
@@ -170,7 +173,7 @@ type searcher struct {
 }
 
 func (d *daemon) builtinGrep(patience context.Context, timeout time.Duration, r grepRequest) (*outcome, error) {
-	expression, err := regexp.Compile(r.pattern)
+	expression, err := compileBounded(r.pattern)
 	if err != nil {
 		return nil, refuse("invalid_argument", "grep_failed", "%v", err)
 	}
@@ -201,6 +204,33 @@ func (d *daemon) builtinGrep(patience context.Context, timeout time.Duration, r 
 		return nil, grepTimeout(patience, timeout)
 	}
 	return ended(channelOutput, g.out.bytes(), map[string]any{"matched": len(g.out.bytes()) > 0, "cut": cut, "engine": "builtin"}), nil
+}
+
+// compileBounded refuses a short pattern that stands for a large program before that is made.
+func compileBounded(pattern string) (*regexp.Regexp, error) {
+	parsed, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return nil, err
+	}
+	if programSize(parsed) > maxGrepProgram {
+		return nil, errors.New("the pattern's repetitions make it too large")
+	}
+	return regexp.Compile(pattern)
+}
+
+// programSize is about how many instructions an expression becomes.
+func programSize(expression *syntax.Regexp) int {
+	size := max(1, len(expression.Sub))
+	if expression.Op == syntax.OpLiteral {
+		size = len(expression.Rune)
+	}
+	for _, part := range expression.Sub {
+		size += programSize(part)
+	}
+	if expression.Op == syntax.OpRepeat {
+		size *= max(expression.Min, expression.Max, 1)
+	}
+	return size
 }
 
 func (g *searcher) enough() bool {

@@ -11,7 +11,8 @@ import (
 
 const (
 	maxExpansions    = 1024
-	maxBraces        = 64 // each is looked for its end
+	maxExpandedBytes = 64 << 10 // of all patterns that braces stand for: each becomes an expression in memory
+	maxBraces        = 64       // each is looked for its end
 	maxPatternBytes  = 4 << 10
 	maxPatternStates = 63
 )
@@ -183,6 +184,7 @@ func parseClass(text string) (class string, length int) {
 func expandBraces(text string) ([]string, error) {
 	done := []string{}
 	pending := []string{text}
+	bytes := len(text)
 	for len(pending) > 0 {
 		one := pending[len(pending)-1]
 		pending = pending[:len(pending)-1]
@@ -192,9 +194,13 @@ func expandBraces(text string) ([]string, error) {
 		}
 		for at := len(choices) - 1; found && at >= 0; at-- {
 			pending = append(pending, before+choices[at]+after)
+			bytes += len(before) + len(choices[at]) + len(after)
 		}
-		if len(done)+len(pending) > maxExpansions {
-			return nil, fmt.Errorf("pattern: braces stand for more than %d patterns", maxExpansions)
+		if found {
+			bytes -= len(one)
+		}
+		if len(done)+len(pending) > maxExpansions || bytes > maxExpandedBytes {
+			return nil, fmt.Errorf("pattern: braces stand for more than %d patterns, or %d bytes of them", maxExpansions, maxExpandedBytes)
 		}
 	}
 	return done, nil
@@ -248,8 +254,8 @@ func expandRange(text string) []string {
 	if !isRange {
 		return nil
 	}
-	from, fromErr := strconv.Atoi(low)
-	to, toErr := strconv.Atoi(high)
+	from, fromErr := shortInteger(low)
+	to, toErr := shortInteger(high)
 	name := strconv.Itoa
 	if fromErr != nil || toErr != nil {
 		if len(low) != 1 || len(high) != 1 {
@@ -272,6 +278,12 @@ func expandRange(text string) []string {
 			return values
 		}
 	}
+}
+
+// shortInteger is one whose distance to another can be counted.
+func shortInteger(text string) (int, error) {
+	value, err := strconv.ParseInt(text, 10, 32)
+	return int(value), err
 }
 
 // globStates are the positions in each pattern that a directory has come to: a bit a segment.

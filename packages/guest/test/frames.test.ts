@@ -7,8 +7,7 @@ import { bytesOf, jsonOf } from "./peer.ts";
 type Frame = readonly [type: number, stream: number, payload: string];
 
 /** Parse in the given cuts; DATA pieces of one frame are joined again by their order. */
-function parse(bytes: Uint8Array, cuts: readonly number[] = []): Frame[] {
-  const frames: Frame[] = [];
+function parse(bytes: Uint8Array, cuts: readonly number[] = [], frames: Frame[] = []): Frame[] {
   const parser = new FrameParser({
     data: (stream, channel, piece) => {
       expect(piece.length).toBeGreaterThan(0);
@@ -26,8 +25,9 @@ function joinedPieces(frames: readonly Frame[]): Frame[] {
   const joined: Frame[] = [];
   for (const frame of frames) {
     const last = joined.at(-1);
-    if (frame[0] === FrameType.data && last?.[0] === FrameType.data && last[1] === frame[1] && last[2][0] === frame[2][0]) {
-      joined[joined.length - 1] = [last[0], last[1], last[2] + frame[2].slice(2)];
+    const channel = frame[2].slice(0, frame[2].indexOf(":") + 1);
+    if (frame[0] === FrameType.data && last?.[0] === FrameType.data && last[1] === frame[1] && last[2].startsWith(channel)) {
+      joined[joined.length - 1] = [last[0], last[1], last[2] + frame[2].slice(channel.length)];
     } else joined.push(frame);
   }
   return joined;
@@ -95,6 +95,34 @@ test("any bytes are frames or a coded error, never anything else, and never more
       } catch (error) {
         expect(SandboxError.is(error) && [error.code, error.reason]).toEqual(["unavailable", "protocol_violation"]);
       }
+    }),
+    { seed: 20_261_124, numRuns: 2_000 },
+  );
+});
+
+test("frames with a wrong byte are told up to the same place, with the same error, however the bytes are cut", () => {
+  const frames = written((writer) => {
+    writer.json(FrameType.open, 1, { op: "exec" });
+    writer.data(1, 0, new Uint8Array(300).fill(7));
+    writer.window(1, 1, 5);
+    writer.plain(FrameType.cancel, 1, new Uint8Array(0));
+    writer.end(1, 0);
+  });
+  const outcome = (bytes: Uint8Array, cuts: readonly number[]): unknown => {
+    const got: Frame[] = [];
+    try {
+      parse(bytes, cuts, got);
+      return joinedPieces(got);
+    } catch (error) {
+      if (!SandboxError.is(error)) throw error;
+      return [joinedPieces(got), error.code, error.reason];
+    }
+  };
+  fc.assert(
+    fc.property(fc.nat(frames.length - 1), fc.integer({ min: 1, max: 255 }), fc.array(fc.nat(), { maxLength: 30 }), (at, change, cuts) => {
+      const bytes = Uint8Array.from(frames);
+      bytes[at] = (bytes[at] ?? 0) ^ change;
+      expect(outcome(bytes, cuts)).toEqual(outcome(bytes, []));
     }),
     { seed: 20_261_124, numRuns: 2_000 },
   );
