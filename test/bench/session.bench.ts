@@ -59,7 +59,7 @@ async function tenSessions(start: Start): Promise<number> {
 
 /** From a session's creation to the ack of its work item, by a worker that has been idle for some seconds and is anywhere in its rhythm. */
 async function pickUps(start: Start): Promise<number[]> {
-  const rounds = 12;
+  const rounds = 20;
   await using simulator = await startSimulator();
   await using _sandboxes = removeSandboxes(simulator);
   await using _worker = await start(simulator);
@@ -75,6 +75,30 @@ async function pickUps(start: Start): Promise<number[]> {
     await simulator.waitForRequest(({ endpoint, workId }) => endpoint === "work.stop" && session.work.some(({ id }) => id === workId), deadline);
   }
   return times;
+}
+
+/** From a user's message to the receipt of the first result, for a session whose sandbox was kept when its last item was let go. */
+async function wakeUps(start: Start): Promise<number[]> {
+  await using simulator = await startSimulator();
+  await using _sandboxes = removeSandboxes(simulator);
+  await using worker = await start(simulator);
+  const call = { name: "bash", input: { command: "echo awake" }, expect: { equals: "awake" } };
+  const rounds = 25;
+  const turn = { calls: [call], idle: { type: "end_turn" as const } };
+  const session = simulator.createSession({ prompt: null, script: { turns: Array.from({ length: rounds }, () => turn) } });
+  const deadline = AbortSignal.timeout(240_000);
+  const times: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const sentAtMs = performance.timeOrigin + performance.now();
+    session.sendMessage("Wake up.");
+    const item = session.work.at(-1)?.id;
+    await simulator.waitForRequest(({ endpoint, workId }) => endpoint === "work.stop" && workId === item, deadline);
+    times.push((session.report().calls.at(-1)?.settledAtMs ?? Number.NaN) - sentAtMs);
+  }
+  const { failures, calls } = session.report();
+  if (failures.length > 0 || calls.length < rounds) throw new Error(`a benchmark session failed\n${worker.output()}`);
+  return times.slice(5);
 }
 
 /** Until the worker has served a session and is polling again. */
@@ -109,6 +133,41 @@ async function manySessions(): Promise<{ readonly latencies: number[]; readonly 
   return { latencies: reports.flatMap(({ calls }) => calls.slice(2).map(latency)), rssMiB: await residentMiB(worker.pid) };
 }
 
+interface Load {
+  readonly served: number;
+  readonly elapsedMs: number;
+  readonly latencies: readonly number[];
+  readonly rssMiB: number;
+}
+
+/** 100 sessions of ten calls each, created at once; how many were served whole within `limitMs`. */
+async function hundredSessions(start: Start, limitMs: number): Promise<Load> {
+  await using simulator = await startSimulator();
+  await using _sandboxes = removeSandboxes(simulator);
+  await using worker = await start(simulator);
+  await warm(simulator);
+  const turns = Array.from({ length: 10 }, (_, round) => ({
+    calls: [{ name: "bash", input: { command: `echo ${round}` }, expect: { equals: `${round}` } }],
+  }));
+  const started = performance.now();
+  const sessions = Array.from({ length: 100 }, () => simulator.createSession({ script: { turns } }));
+  const all = Promise.all(sessions.map(({ finished }) => finished));
+  await Promise.race([all, new Promise((resolve) => setTimeout(resolve, limitMs).unref())]);
+  const elapsedMs = performance.now() - started;
+  const reports = sessions.map((session) => session.report());
+  if (reports.some(({ failures }) => failures.length > 0)) throw new Error(`a benchmark session failed\n${worker.output()}`);
+  const served = reports.filter(({ calls }) => calls.length === 10 && calls.every(({ settledAtMs }) => settledAtMs !== null));
+  const doubled = simulator.requests.filter(({ endpoint, status }) => endpoint === "events.send" && status !== 200).length;
+  if (doubled > 0) throw new Error(`${doubled} results were refused`);
+  return {
+    served: served.length,
+    elapsedMs,
+    // the first call of each carries the making of its sandbox
+    latencies: served.flatMap(({ calls }) => calls.slice(1).map(latency)),
+    rssMiB: await residentMiB(worker.pid),
+  };
+}
+
 async function residentMiB(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, "utf8");
   return Number(/^VmRSS:\s+(\d+) kB$/mu.exec(status)?.[1]) / 1024;
@@ -131,7 +190,10 @@ export async function run(): Promise<readonly Row[]> {
   });
   const [together, officialTogether] = [await tenSessions(docker), await tenSessions(official)];
   const [pickUp, officialPickUp] = [await pickUps(docker), await pickUps(official)];
+  const [wakeUp, officialWakeUp] = [await wakeUps(docker), await wakeUps(official)];
   const many = await manySessions();
+  const load = await hundredSessions(docker, 300_000);
+  const officialLoad = await hundredSessions(official, load.elapsedMs);
   return [
     ...callRows,
     {
@@ -151,6 +213,26 @@ export async function run(): Promise<readonly Row[]> {
       against,
       ratioOf: "theirs/ours",
       aim: ">= 20",
+    },
+    {
+      measure: "message to first result, warm sandbox",
+      unit: "ms p50",
+      ours: median(wakeUp),
+      theirs: median(officialWakeUp),
+      against,
+      ratioOf: "theirs/ours",
+      aim: "<= 40 ms",
+      note: `p90 ${percentile(wakeUp, 0.9).toFixed(1)} ms`,
+    },
+    {
+      measure: "100 sessions x 10 calls at once, sandboxes on demand",
+      unit: "sessions",
+      ours: load.served,
+      theirs: officialLoad.served,
+      against: `${against}, same time`,
+      ratioOf: "ours/theirs",
+      aim: "100, nothing lost",
+      note: `${(load.elapsedMs / 1_000).toFixed(1)} s, p99 of a call ${percentile(load.latencies, 0.99).toFixed(0)} ms, worker RSS ${load.rssMiB.toFixed(0)} MiB`,
     },
     {
       measure: "200 open sessions, a call a second each, embedded",
