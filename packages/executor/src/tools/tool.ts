@@ -95,6 +95,8 @@ const errnoTexts: ReadonlyMap<string, string> = new Map([
   ["ENOSPC", "no space left on device"],
   ["EMFILE", "too many open files"],
   ["ENFILE", "too many open files"],
+  // not in the official toolset, which knows no limit: a file larger than all that the sandbox may write
+  ["EFBIG", "file too large"],
 ]);
 
 /** Texts of errors of the path itself, which the official toolset tells before any tool's name. */
