@@ -69,9 +69,10 @@ export function parseInput<Input>(tool: string, schema: z.ZodType<Input>, raw: u
 /** Text members may be left out here; each tool says itself, in the official words, which one it needs. */
 export const optionalText: z.ZodDefault<z.ZodString> = z.string().default("");
 
-/** Models write `null` for what they leave out. */
+/** Models write `null` for what they leave out, be it everything. */
 function withoutNulls(raw: unknown): unknown {
-  if (typeof raw !== "object" || raw === null || Array.isArray(raw)) return raw;
+  if (raw === null || raw === undefined) return {};
+  if (typeof raw !== "object" || Array.isArray(raw)) return raw;
   return Object.fromEntries(Object.entries(raw).filter(([, value]) => value !== null));
 }
 
