@@ -50,7 +50,7 @@ export const suites: readonly Suite[] = [
   {
     name: "across",
     needs: ["engine", "image"],
-    commands: [[...vitest, "--no-file-parallelism", "test/e2e", "test/crash", "test/security", "test/load", "--exclude", "**/engine-*.test.ts"]],
+    commands: [[...vitest, "--no-file-parallelism", "test/e2e/", "test/crash/", "test/security/", "test/load/", "--exclude", "**/engine-*.test.ts"]],
     budgetSeconds: 330,
   },
   {

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 
 /** Looks at a process's resident memory again and again until it is disposed. Linux. */
 export class MemoryWatch implements Disposable {
@@ -21,7 +21,9 @@ export class MemoryWatch implements Disposable {
   }
 }
 
+/** 0 when it has ended. */
 function residentMiB(pid: number): number {
-  const kibibytes = /^VmRSS:\s+(\d+) kB$/mu.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
-  return Number(kibibytes) / 1024;
+  const path = `/proc/${pid}/status`;
+  const status = existsSync(path) ? readFileSync(path, "utf8") : "";
+  return Number(/^VmRSS:\s+(\d+) kB$/mu.exec(status)?.[1] ?? 0) / 1024;
 }

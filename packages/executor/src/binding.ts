@@ -20,6 +20,8 @@ export interface Bound {
   readonly how: BoundHow;
   /** Counts the sandboxes, or connections to one, that the session had in this worker: 1, 2, … */
   readonly turn: number;
+  /** Why the one before was lost. */
+  readonly lostBefore: Error | undefined;
 }
 
 const endTimeoutMs = 60_000;
@@ -38,6 +40,7 @@ export class SessionSandbox {
   /** The one that was bound last. */
   #newest: Sandbox | undefined;
   #turns = 0;
+  #lostBecause: Error | undefined;
   #retakenTurn = 0;
 
   constructor(options: BindingOptions, sessionId: string) {
@@ -129,9 +132,10 @@ export class SessionSandbox {
       this.#newest = sandbox;
       observe({ type: "sandbox.ready", ...named, provider: provider.name, how, durationMs: performance.now() - startedAt });
       void sandbox.lost.then((reason) => {
+        this.#lostBecause = reason;
         if (!this.#over) observe({ type: "sandbox.lost", ...named, failure: secrets.failure(reason) });
       });
-      return { sandbox, how, turn: ++this.#turns };
+      return { sandbox, how, turn: ++this.#turns, lostBefore: this.#lostBecause };
     } catch (error) {
       if (!this.#over) observe({ type: "sandbox.failed", ...named, provider: provider.name, failure: secrets.failure(error) });
       throw error;

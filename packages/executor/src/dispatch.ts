@@ -164,7 +164,9 @@ export class Dispatcher {
   #learnAnswer(id: unknown): void {
     if (typeof id !== "string") return;
     this.#answered.add(id);
-    if (!this.#begun.has(id)) this.#ranElsewhere = true;
+    const open = this.#open.get(id);
+    const isForeign = open !== undefined && open.readOnly === undefined;
+    if (!this.#begun.has(id) && !isForeign) this.#ranElsewhere = true;
   }
 
   /** Anything but `allow` is a denial, and a denial stays one. */

@@ -121,12 +121,13 @@ export class Lease {
     const cutOff = new AbortController();
     const timer = setTimeout(() => cutOff.abort(), this.#intervalMs);
     try {
-      const answer = await client.beta.environments.work.heartbeat(
+      const answer: unknown = await client.beta.environments.work.heartbeat(
         workId,
         { environment_id: environmentId, expected_last_heartbeat: expected },
         { signal: AbortSignal.any([cutOff.signal, over]) },
       );
-      this.#renewed(answer.last_heartbeat, answer.ttl_seconds, sentAtMs);
+      if (!isBeat(answer)) throw new Error("the answer is no heartbeat's");
+      this.#renewed(answer.last_heartbeat, asSeconds(answer.ttl_seconds), sentAtMs);
       if (answer.state === "stopping" || answer.state === "stopped" || !answer.lease_extended) this.#finish("stop_requested");
       return this.holds ? this.#intervalMs : 0;
     } catch (error) {
@@ -184,6 +185,19 @@ export class Lease {
   }
 }
 
+function isBeat(
+  answer: unknown,
+): answer is { readonly last_heartbeat: string; readonly lease_extended: boolean; readonly state?: unknown; readonly ttl_seconds?: unknown } {
+  if (typeof answer !== "object" || answer === null) return false;
+  const { last_heartbeat: lastHeartbeat, lease_extended: extended } = answer as Record<string, unknown>;
+  return typeof lastHeartbeat === "string" && typeof extended === "boolean";
+}
+
+/** 0: not said, so that what held goes on holding. */
+function asSeconds(value: unknown): number {
+  return typeof value === "number" ? value : 0;
+}
+
 /** What a 412 says of the lease, where it is still one to hold. */
 function currentState(error: unknown): { readonly lastHeartbeat: string; readonly ttlSeconds: number } | undefined {
   let node: unknown = typeof error === "object" && error !== null && "error" in error ? error.error : undefined;
@@ -194,7 +208,7 @@ function currentState(error: unknown): { readonly lastHeartbeat: string; readonl
   if (typeof node !== "object" || node === null) return undefined;
   const { state, last_heartbeat: lastHeartbeat, ttl_seconds: ttlSeconds } = node as Record<string, unknown>;
   if (typeof lastHeartbeat !== "string" || (state !== "active" && state !== "starting")) return undefined;
-  return { lastHeartbeat, ttlSeconds: typeof ttlSeconds === "number" ? ttlSeconds : 0 };
+  return { lastHeartbeat, ttlSeconds: asSeconds(ttlSeconds) };
 }
 
 function isNewer(heartbeat: string, than: string): boolean {

@@ -95,7 +95,8 @@ export class CallRunner {
     for (let attempt = 1; ; attempt++) {
       const bound = await this.#acquire(signal, lost);
       const repeatable = await this.#mayRun(tool, call, bound, begun, lost !== undefined, signal);
-      if (!repeatable) return failed(lost === undefined ? unknownOutcome(call.name) : lostText(call.name, lost, this.#options.secrets));
+      const unknown = (): CallResult => failed(lost === undefined ? unknownOutcome(call.name) : this.#lostText(call.name, bound.lostBefore ?? lost));
+      if (!repeatable) return unknown();
       await this.#options.journal.started({ sessionId: this.#options.sessionId, callId: call.id });
       begun = true;
       try {
@@ -107,10 +108,10 @@ export class CallRunner {
           continue;
         }
         if (error.reason === "claim_without_result" || error.reason === "call_released") {
-          return failed(lost === undefined ? unknownOutcome(call.name) : lostText(call.name, lost, this.#options.secrets));
+          return unknown();
         }
         if (error.code !== "unavailable" && !isGone(error, bound.sandbox)) throw error;
-        if (attempt === attempts) return failed(lostText(call.name, error, this.#options.secrets));
+        if (attempt === attempts) return failed(this.#lostText(call.name, error));
         lost = error;
       }
     }
@@ -144,7 +145,7 @@ export class CallRunner {
     }
     if (bound.turn > this.#toldTurn) {
       if (bound.how === "created" && (bound.turn > 1 || this.#options.ranElsewhere())) this.#remarks.push(replacedText);
-      else if (bound.how === "attached" && bound.turn > 1) this.#remarks.push(reattachedText);
+      else if (bound.how === "attached" && bound.turn > 1) this.#remarks.push(reattachedText(bound.lostBefore));
       this.#toldTurn = bound.turn;
     }
     return bound;
@@ -187,6 +188,14 @@ export class CallRunner {
     }
   }
 
+  #lostText(tool: string, because: Error): string {
+    const [why] = SandboxError.is(because) ? (causes.get(because.reason ?? "") ?? [plainMessage(because)]) : [because.message];
+    return (
+      `${tool}: the sandbox was lost while this call ran (${this.#options.secrets.scrub(why)}). ` +
+      "It is unknown whether the call's effect happened, in whole or in part. It was not run again; look before you repeat it."
+    );
+  }
+
   #errorText(call: ToolUse, error: unknown, signal: AbortSignal): string {
     if (error instanceof ToolError) return error.message;
     if (signal.aborted && error === signal.reason) return `${call.name}: This operation was aborted\nThe worker that ran it is shutting down.`;
@@ -201,19 +210,24 @@ export class CallRunner {
 }
 
 const replacedText = "Note: the sandbox was replaced by a new, empty one. Files, shell state and processes of the earlier one are gone.";
-const reattachedText = "Note: the sandbox was interrupted and is back. Its files are kept; shell state and background processes may be gone.";
+function reattachedText(because: Error | undefined): string {
+  const [why, todo] = SandboxError.is(because) ? (causes.get(because.reason ?? "") ?? []) : [];
+  return (
+    `Note: the sandbox was interrupted${why === undefined ? "" : ` (${why})`} and is back. ` +
+    `Its files are kept; shell state and background processes may be gone.${todo === undefined ? "" : ` ${todo}`}`
+  );
+}
+
+/** Why a sandbox was stopped, for a model, where it can do something about it; by the loss's reason. */
+const causes: ReadonlyMap<string, readonly [why: string, todo: string]> = new Map([
+  ["disk_limit", ["it was stopped because its files took more than its disk limit", "Remove what is not needed first, or it is stopped again."]],
+  ["out_of_memory", ["it was stopped because it ran out of memory", "Use less at a time."]],
+]);
 
 function unknownOutcome(tool: string): string {
   return (
     `${tool}: the outcome of this call is unknown: it was begun, and whoever ran it was lost before its end was known. ` +
     "It may have happened, in whole or in part. It was not run again; look before you repeat it."
-  );
-}
-
-function lostText(tool: string, error: SandboxError, secrets: Secrets): string {
-  return (
-    `${tool}: the sandbox was lost while this call ran (${secrets.scrub(plainMessage(error))}). ` +
-    "It is unknown whether the call's effect happened, in whole or in part. It was not run again; look before you repeat it."
   );
 }
 

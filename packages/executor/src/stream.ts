@@ -121,7 +121,7 @@ export class EventFeed {
         let page = await client.beta.sessions.events.list(sessionId, { limit: 1000 }, { signal });
         for (;;) {
           if (signal.aborted) return;
-          this.#items.push({ type: "history", events: (page.data as readonly unknown[]).filter(isEvent) });
+          this.#items.push({ type: "history", events: dataOf(page).filter(isEvent) });
           if (!page.hasNextPage()) break;
           page = await page.getNextPage();
         }
@@ -138,6 +138,17 @@ export class EventFeed {
       }
     }
   }
+}
+
+/**
+ * What a page holds. The SDK takes an answer without data for an empty page: a proxy's own page, say, would hide every call that waits.
+ * @throws {Error} it is no page
+ */
+function dataOf(page: object): readonly unknown[] {
+  const body: unknown = "body" in page ? page.body : undefined;
+  const data: unknown = typeof body === "object" && body !== null && "data" in body ? body.data : undefined;
+  if (!Array.isArray(data)) throw new Error("the answer is no page of events");
+  return data;
 }
 
 function isEvent(value: unknown): value is SessionEvent {

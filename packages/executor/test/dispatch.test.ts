@@ -47,7 +47,13 @@ test("a foreign answer cancels a running call, our own does not", () => {
 });
 
 test("only answers to calls that did not run here tell of an earlier sandbox", () => {
-  const dispatcher = told([use("a", "bash"), use("b", "foreign"), { type: "agent.tool_result", tool_use_id: "b" }]);
+  const dispatcher = told([
+    use("a", "bash"),
+    use("b", "foreign"),
+    { type: "agent.tool_result", tool_use_id: "b" },
+    use("c", "foreign"),
+    { type: "user.tool_result", tool_use_id: "c" },
+  ]);
   dispatcher.decide();
   dispatcher.settled("a");
   dispatcher.learn({ type: "user.tool_result", tool_use_id: "a" });

@@ -231,7 +231,11 @@ func (d *daemon) watchDisk(limit diskLimit) {
 	}
 }
 
+// exceededDisk ends everything. Where the guest's end is everybody's (PID 1), nothing is killed before: a program's end by SIGKILL would go out as its
+// result, and say nothing of the limit.
 func (d *daemon) exceededDisk() {
-	d.killAll()
+	if os.Getpid() != 1 {
+		d.killAll()
+	}
 	os.Exit(diskLimitExitCode)
 }

@@ -27,7 +27,7 @@ export interface Call {
 
 export function toRecord(call: Call): CallRecord {
   const { id, kind, turn, emittedAtMs, settledAtMs, outcome, result } = call;
-  return { id, name: call.spec.name, kind, input: call.spec.input ?? {}, thread: call.thread.label, turn, emittedAtMs, settledAtMs, outcome, result };
+  return { id, name: call.spec.name, kind, input: inputOf(call.spec), thread: call.thread.label, turn, emittedAtMs, settledAtMs, outcome, result };
 }
 
 export function toResult(content: readonly ContentBlock[], isError: boolean): CallResult {
@@ -46,7 +46,7 @@ export function toolUseEvent(spec: ToolCall, crossPostedTo: string | null): Even
   return {
     type: `agent.${kind === "agent" ? "" : `${kind}_`}tool_use`,
     name: spec.name,
-    input: spec.input ?? {},
+    input: inputOf(spec),
     ...(kind === "mcp" ? { mcp_server_name: "scripted" } : {}),
     ...(permission === "absent" ? {} : { evaluated_permission: permission, ...evaluationOf(permission) }),
     session_thread_id: crossPostedTo,
@@ -58,6 +58,11 @@ export function serverResultEvent(call: Call, result: CallResult): EventParams {
   const id = call.kind === "mcp" ? { mcp_tool_use_id: call.id } : { tool_use_id: call.id };
   const type = call.kind === "mcp" ? "agent.mcp_tool_result" : "agent.tool_result";
   return { type, ...id, content: result.content, is_error: result.isError, ...onThread(call) };
+}
+
+/** What a brain gives goes out as it is, so that a worker's checks can be tested with what no service should send: `null`, text. */
+function inputOf({ input }: ToolCall): JsonObject {
+  return input === undefined ? {} : input;
 }
 
 export function permissionOf(spec: ToolCall): string {

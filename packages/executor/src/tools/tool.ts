@@ -69,9 +69,10 @@ export function parseInput<Input>(tool: string, schema: z.ZodType<Input>, raw: u
 /** Text members may be left out here; each tool says itself, in the official words, which one it needs. */
 export const optionalText: z.ZodDefault<z.ZodString> = z.string().default("");
 
-/** Models write `null` for what they leave out. */
+/** Models write `null` for what they leave out, be it everything. */
 function withoutNulls(raw: unknown): unknown {
-  if (typeof raw !== "object" || raw === null || Array.isArray(raw)) return raw;
+  if (raw === null || raw === undefined) return {};
+  if (typeof raw !== "object" || Array.isArray(raw)) return raw;
   return Object.fromEntries(Object.entries(raw).filter(([, value]) => value !== null));
 }
 
@@ -95,6 +96,8 @@ const errnoTexts: ReadonlyMap<string, string> = new Map([
   ["ENOSPC", "no space left on device"],
   ["EMFILE", "too many open files"],
   ["ENFILE", "too many open files"],
+  // not in the official toolset, which knows no limit: a file larger than all that the sandbox may write
+  ["EFBIG", "file too large"],
 ]);
 
 /** Texts of errors of the path itself, which the official toolset tells before any tool's name. */
