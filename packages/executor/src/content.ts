@@ -1,3 +1,5 @@
+import type { MediaType } from "./media.ts";
+
 /** A block of a tool result, as the session events API takes it. */
 export type ResultBlock =
   | { readonly type: "text"; readonly text: string }
@@ -18,8 +20,8 @@ type ImageSource =
 
 type DocumentSource = ImageSource | { readonly type: "text"; readonly data: string; readonly media_type: "text/plain" };
 
-/** One result in JSON, in bytes; the API refuses requests above 32 MB. */
-export const maxResultBytes = 24_000_000;
+/** One result in JSON, in bytes; the API refuses requests above 32 MB. The largest PDF fits. */
+export const maxResultBytes = 30_000_000;
 
 const blockTypes: ReadonlySet<string> = new Set(["text", "image", "document", "search_result"]);
 
@@ -31,6 +33,13 @@ export function toResultBlocks(content: string | readonly ResultBlock[]): readon
   const given: readonly ResultBlock[] = typeof content === "string" ? [{ type: "text", text: content }] : content;
   const blocks = given.map((block) => (blockTypes.has(block.type) ? block : textBlock(JSON.stringify(block)))).map(wellFormed);
   return limited(blocks.length > 0 ? blocks : [textBlock("")]);
+}
+
+/** A whole image or PDF, as the model sees it. */
+export function mediaBlock(type: MediaType, bytes: Uint8Array): ResultBlock {
+  const data = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
+  const source = { type: "base64", media_type: type, data } as const;
+  return type === "application/pdf" ? { type: "document", source } : { type: "image", source };
 }
 
 /** All text of a result, a line feed between blocks; other blocks are named by their type. */

@@ -1,6 +1,6 @@
 import { type Sandbox, SandboxError } from "@glovebox/core";
 import type { Bound, SessionSandbox } from "./binding.ts";
-import { toResultBlocks } from "./content.ts";
+import { type ResultBlock, toResultBlocks } from "./content.ts";
 import type { ToolUse } from "./dispatch.ts";
 import type { Secrets } from "./events.ts";
 import type { CallResult, Journal } from "./journal.ts";
@@ -245,8 +245,8 @@ function endsOf(signal: AbortSignal): Ends {
   return { cancelled: cancel.signal, left: leave.signal };
 }
 
-function succeeded(text: string): CallResult {
-  return { isError: false, content: toResultBlocks(text) };
+function succeeded(output: string | ResultBlock): CallResult {
+  return { isError: false, content: toResultBlocks(typeof output === "string" ? output : [output]) };
 }
 
 function failed(text: string): CallResult {

@@ -2,6 +2,7 @@ import { posix } from "node:path";
 import { SandboxError } from "@glovebox/core";
 import type { Capabilities, Root, Sandbox } from "@glovebox/core";
 import { z } from "zod";
+import type { ResultBlock } from "../content.ts";
 
 /** An error result for the model: `message` is its whole text. */
 export class ToolError extends Error {
@@ -33,7 +34,7 @@ export interface AgentTool {
    * Check the input, and get what runs it.
    * @throws {ToolError} what is wrong with the input, for the model
    */
-  prepare(input: unknown): (context: ToolContext) => Promise<string>;
+  prepare(input: unknown): (context: ToolContext) => Promise<string | ResultBlock>;
 }
 
 /** A tool from its schema and its run. */
@@ -44,7 +45,7 @@ export function agentTool<Input>(tool: {
   readonly keyedText?: "native";
   readonly schema: z.ZodType<Input>;
   readonly check?: (input: Input) => void;
-  readonly run: (input: Input, context: ToolContext) => Promise<string>;
+  readonly run: (input: Input, context: ToolContext) => Promise<string | ResultBlock>;
 }): AgentTool {
   return {
     name: tool.name,
