@@ -1,12 +1,13 @@
 import { type Sandbox, SandboxError } from "@glovebox/core";
 import type { Bound, SessionSandbox } from "./binding.ts";
-import { type ResultBlock, toResultBlocks } from "./content.ts";
+import type { ResultBlock } from "./content.ts";
 import type { ToolUse } from "./dispatch.ts";
 import type { Secrets } from "./events.ts";
 import type { CallResult, Journal } from "./journal.ts";
 import type { Lease } from "./lease.ts";
+import { blockResult, textResult } from "./result-blocks.ts";
 import { callKeyFor } from "./routing.ts";
-import type { PreparedCustomTool, ToolOutput } from "./tools/custom.ts";
+import type { PreparedCustomTool } from "./tools/custom.ts";
 import { type AgentTool, type ToolContext, ToolError, parseInput, plainMessage } from "./tools/tool.ts";
 import { agentToolset } from "./tools/toolset.ts";
 import { orAbort } from "./wait.ts";
@@ -177,7 +178,7 @@ export class CallRunner {
     try {
       const context = { signal: either, sessionId, callId: call.id, sandbox: async () => (await this.#acquire(either, undefined)).sandbox };
       const output = await abandoned((async () => await prepared.tool.run(input, context))(), either);
-      return asResult(output);
+      return asResult(call.name, output);
     } catch (error) {
       if (timedOut.signal.aborted && !signal.aborted) throw new ToolError(`${call.name}: timed out after ${limitMs}ms`);
       if (signal.aborted || error instanceof ToolError) throw error;
@@ -246,17 +247,22 @@ function endsOf(signal: AbortSignal): Ends {
 }
 
 function succeeded(output: string | ResultBlock): CallResult {
-  return { isError: false, content: toResultBlocks(typeof output === "string" ? output : [output]) };
+  return typeof output === "string" ? textResult(output, false) : { isError: false, content: [output] };
 }
 
 function failed(text: string): CallResult {
-  return { isError: true, content: toResultBlocks(text) };
+  return textResult(text, true);
 }
 
-function asResult(output: ToolOutput): CallResult {
-  if (typeof output === "string" || Array.isArray(output)) return { isError: false, content: toResultBlocks(output as string) };
-  const { content, isError = false } = output as Exclude<ToolOutput, string | readonly unknown[]>;
-  return { isError, content: toResultBlocks(content) };
+/** A custom tool is the application's own code, which may give anything. Nothing is an empty result. */
+function asResult(tool: string, output: unknown): CallResult {
+  if (typeof output === "string") return textResult(output, false);
+  if (Array.isArray(output)) return blockResult(output, false);
+  if (output === undefined || output === null) return textResult("", false);
+  const { content, isError }: { content?: unknown; isError?: unknown } = typeof output === "object" ? output : {};
+  if (typeof content === "string") return textResult(content, isError === true);
+  if (Array.isArray(content)) return blockResult(content, isError === true);
+  return failed(`${tool}: the tool gave neither text nor content blocks`);
 }
 
 /** Wait for what may ignore its abort, and some more after it. */

@@ -1,6 +1,6 @@
 import { Sandbox } from "@glovebox/core";
 import { expect, test } from "vitest";
-import { sandboxIdFor } from "../src/index.ts";
+import { customTool, sandboxIdFor } from "../src/index.ts";
 import { type Harness, ownerKey, startHarness } from "./harness.ts";
 
 const oneCall = (command: string) => ({ turns: [{ calls: [{ name: "bash", input: { command } }] }] });
@@ -78,6 +78,22 @@ test("a result that the control plane refuses for good is not run again, and lat
   await worker.until("stream.connected", () => worker.ofType("stream.connected").length === 2);
   await harness.simulator.waitForRequest(({ endpoint }) => endpoint === "events.list");
   expect(harness.sandboxes.commands).toEqual(["a", "b"]);
+});
+
+test.each([400, 413])("a result with media that the control plane refuses (%i) is answered with an error instead", async (status) => {
+  await using harness = await startHarness();
+  harness.simulator.addRequestFault({ endpoint: "events.send", status });
+  const picture = customTool({
+    name: "picture",
+    inputSchema: { type: "object" },
+    run: () => [{ type: "image", source: { type: "url", url: "https://example.com/a.png" } }],
+  });
+  const session = harness.session({ script: { turns: [{ calls: [{ name: "picture", kind: "custom" }] }] } });
+  harness.work({ tools: [picture] });
+  expect((await session.finished).calls[0]?.result).toMatchObject({
+    isError: true,
+    text: `The tool ran, but its result was refused by the control plane (HTTP ${status}), so it is not shown.`,
+  });
 });
 
 test("a call whose result was refused is not run again by the session's next item", async () => {
