@@ -13,6 +13,7 @@ type WorkerSettings = Partial<
     | "workerId"
     | "maxSessions"
     | "timeouts"
+    | "startTimeoutMs"
     | "maxIdleMs"
     | "maxHeldMs"
     | "afterItem"
@@ -79,6 +80,7 @@ export const workerConfigSchema: z.ZodType<WorkerConfig> = z.strictObject({
       byTool: z.record(z.string(), milliseconds.min(1, "expected 1 or more milliseconds")).exactOptional(),
     })
     .exactOptional(),
+  startTimeoutMs: milliseconds.min(1, "expected 1 or more milliseconds").exactOptional(),
   maxIdleMs: milliseconds.exactOptional(),
   maxHeldMs: milliseconds.exactOptional(),
   afterItem: z.enum(["keep", "destroy"]).exactOptional(),

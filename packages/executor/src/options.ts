@@ -29,6 +29,8 @@ export interface WorkerOptions {
     /** The same for single tools, by name. */
     readonly byTool?: Readonly<Record<string, number>>;
   };
+  /** How long the making of a session's sandbox may take, in ms. Default 600,000. Then its pending calls are answered with an error result. */
+  readonly startTimeoutMs?: number;
   /** An item whose turn is over is let go after so long without an event, in ms. 0: never. Default 60,000. */
   readonly maxIdleMs?: number;
   /**
@@ -67,6 +69,7 @@ export type ResolvedOptions = Required<
     | "environmentKey"
     | "baseUrl"
     | "maxSessions"
+    | "startTimeoutMs"
     | "maxIdleMs"
     | "maxHeldMs"
     | "afterItem"
@@ -98,6 +101,7 @@ const schema = z.object({
       byTool: z.record(z.string(), z.number().int().min(1).max(longestMs)).default({}),
     })
     .prefault({}),
+  startTimeoutMs: milliseconds(600_000).pipe(z.number().min(1)),
   maxIdleMs: milliseconds(60_000),
   maxHeldMs: milliseconds(1_800_000),
   afterItem: z.enum(["keep", "destroy"]).default("keep"),
