@@ -1,4 +1,4 @@
-import { Sandbox } from "@glovebox/core";
+import { Sandbox, SandboxError } from "@glovebox/core";
 import { expect, test } from "vitest";
 import type { ToolContext } from "../src/tools/tool.ts";
 import { agentToolset } from "../src/tools/toolset.ts";
@@ -16,6 +16,7 @@ async function tools(options: FakeSandboxesOptions = {}): Promise<{
   const context = {
     sandbox,
     signal: new AbortController().signal,
+    threadId: undefined,
     timeoutMs: 600_000,
     call: undefined,
     remark: () => undefined,
@@ -103,6 +104,27 @@ test("bash: a shell that ended is told with what is lost", async () => {
   expect(await run("bash", { command: "exit 3" })).toMatch(
     /^!bash: bash session terminated\nThe shell ended with exit code 3\. .*\nOutput before that:\nbye$/su,
   );
+});
+
+test("bash: a thread has a shell of its own, and one that is shared where the sandbox has none left", async () => {
+  const shells = new Set<string>();
+  const noneLeft = new SandboxError("resource_exhausted", "more than 2 shells", { effect: "none" });
+  const shell = async ({ request }: { readonly request: { readonly shell: string } }) => {
+    if (!shells.has(request.shell) && shells.size === 2 && request.shell !== "threads") throw noneLeft;
+    shells.add(request.shell);
+    return { output: request.shell };
+  };
+  const { run } = await tools({ shell });
+  const remarks: string[] = [];
+  const bash = async (threadId: string | undefined): Promise<string> =>
+    await run("bash", { command: "x" }, { threadId, remark: (text) => void remarks.push(text) });
+  expect(await bash(undefined)).toBe("main");
+  const ofA = await bash("sthr_a");
+  expect(ofA).toMatch(/^thread-[0-9a-f]{40}$/u);
+  expect(await bash("sthr_a")).toBe(ofA);
+  expect(remarks).toEqual([]);
+  expect(await bash("../sthr_b")).toBe("threads");
+  expect(remarks).toEqual([expect.stringMatching(/^Note: this session has more threads than its sandbox has shells\./u)]);
 });
 
 test("read: ranges are the lines joined, as the official toolset gives them", async () => {

@@ -16,6 +16,7 @@ export const maxFileBytes = 262_144;
 export const readTool: AgentTool = agentTool({
   name: "read",
   readOnly: true,
+  onlyFiles: true,
   schema: z.object({ file_path: optionalText, view_range: z.array(z.number().int()).default([]) }),
   check: ({ file_path: path, view_range: range }) => {
     if (path === "") throw new ToolError("read: file_path is required");

@@ -13,6 +13,8 @@ export interface ToolContext {
   readonly sandbox: Sandbox;
   /** Aborts when the call is dropped, or the worker stops. */
   readonly signal: AbortSignal;
+  /** The thread that the call is of; `undefined`: the primary one. */
+  readonly threadId: string | undefined;
   /** The most that this tool may take, in ms. */
   readonly timeoutMs: number;
   /** Makes the call happen at most once; absent where the provider keeps no record of calls. */
@@ -28,6 +30,8 @@ export interface AgentTool {
   readonly name: string;
   /** Changes nothing in the sandbox, so that such calls may overlap. */
   readonly readOnly: boolean;
+  /** Does nothing but look at or replace files. */
+  readonly onlyFiles: boolean;
   /** Whether such a sandbox can hold a call of it to at most one run. */
   keyed(capabilities: Capabilities): boolean;
   /**
@@ -41,6 +45,7 @@ export interface AgentTool {
 export function agentTool<Input>(tool: {
   readonly name: string;
   readonly readOnly: boolean;
+  readonly onlyFiles: boolean;
   /** Where text calls are emulated, they keep no record. Default: any. */
   readonly keyedText?: "native";
   readonly schema: z.ZodType<Input>;
@@ -50,6 +55,7 @@ export function agentTool<Input>(tool: {
   return {
     name: tool.name,
     readOnly: tool.readOnly,
+    onlyFiles: tool.onlyFiles,
     keyed: ({ calls, text }) => !tool.readOnly && calls !== false && (tool.keyedText === undefined || text === tool.keyedText),
     prepare: (raw) => {
       const input = parseInput(tool.name, tool.schema, withoutNulls(raw));
