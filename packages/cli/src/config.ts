@@ -10,9 +10,11 @@ type WorkerSettings = Partial<
     WorkerOptions,
     | "environmentId"
     | "baseUrl"
+    | "allowedBaseUrls"
     | "workerId"
     | "maxSessions"
     | "timeouts"
+    | "startTimeoutMs"
     | "maxIdleMs"
     | "maxHeldMs"
     | "afterItem"
@@ -50,6 +52,8 @@ export function defineConfig(config: WorkerConfig): WorkerConfig {
 
 const milliseconds = z.number().int().min(0, "expected 0 or more milliseconds").max(2_000_000_000, "expected at most 2,000,000,000 milliseconds");
 
+const httpUrl = z.url({ protocol: /^https?$/u, error: "expected an http or https URL" });
+
 const isProvider = (value: unknown): value is ProviderName | SandboxProvider =>
   typeof value === "object" && value !== null ? "create" in value && "attach" in value : providerNames.some((name) => name === value);
 
@@ -68,7 +72,8 @@ const isTool = (value: unknown): value is CustomTool =>
 export const workerConfigSchema: z.ZodType<WorkerConfig> = z.strictObject({
   environmentId: z.string().min(1, "expected the environment's id").exactOptional(),
   environmentKey: z.never({ error: "a key does not belong into a file; set ANTHROPIC_ENVIRONMENT_KEY instead" }).exactOptional(),
-  baseUrl: z.url({ protocol: /^https?$/u, error: "expected an http or https URL" }).exactOptional(),
+  baseUrl: httpUrl.exactOptional(),
+  allowedBaseUrls: z.array(httpUrl).exactOptional(),
   workerId: z.string().min(1, "expected a name").exactOptional(),
   provider: z.custom<ProviderName | SandboxProvider>(isProvider, { error: ({ input }) => providerProblem(input) }).exactOptional(),
   sandbox: sandboxSpecSchema.exactOptional(),
@@ -79,6 +84,7 @@ export const workerConfigSchema: z.ZodType<WorkerConfig> = z.strictObject({
       byTool: z.record(z.string(), milliseconds.min(1, "expected 1 or more milliseconds")).exactOptional(),
     })
     .exactOptional(),
+  startTimeoutMs: milliseconds.min(1, "expected 1 or more milliseconds").exactOptional(),
   maxIdleMs: milliseconds.exactOptional(),
   maxHeldMs: milliseconds.exactOptional(),
   afterItem: z.enum(["keep", "destroy"]).exactOptional(),

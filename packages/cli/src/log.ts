@@ -46,7 +46,16 @@ function plain(name: string, value: unknown): string {
   return JSON.stringify(value);
 }
 
-const problems: readonly WorkerEvent["type"][] = ["poll.failed", "lease.failed", "stream.lost", "history.failed", "sandbox.lost", "call.unsent"];
+const problems: readonly WorkerEvent["type"][] = [
+  "poll.failed",
+  "item.base_url_refused",
+  "item.token_refused",
+  "lease.failed",
+  "stream.lost",
+  "history.failed",
+  "sandbox.lost",
+  "call.unsent",
+];
 
 /** A worker's event as a line of its log. */
 export function logEvent(log: Log, event: WorkerEvent): void {

@@ -10,6 +10,7 @@ export interface BindingOptions {
   readonly provider: SandboxProvider;
   readonly spec: SandboxSpec;
   readonly ownerKey: Uint8Array;
+  readonly startTimeoutMs: number;
   readonly observe: Observe;
   readonly secrets: Secrets;
 }
@@ -168,15 +169,15 @@ export class SessionSandbox {
   }
 
   async #create(): Promise<Sandbox> {
-    const { provider, spec, ownerKey } = this.#options;
+    const { provider, spec, ownerKey, startTimeoutMs: timeoutMs } = this.#options;
     const ownership = { by: "session", session: this.sessionId } as const;
-    return await Sandbox.create(provider, spec, { id: this.sandboxId, ownerKey, ownership });
+    return await Sandbox.create(provider, spec, { id: this.sandboxId, ownerKey, ownership, timeoutMs });
   }
 
   async #attach(): Promise<Sandbox> {
-    const { provider, ownerKey } = this.#options;
+    const { provider, ownerKey, startTimeoutMs: timeoutMs } = this.#options;
     const ref = { provider: provider.name, id: this.sandboxId };
-    return await Sandbox.attach(provider, ref, { mode: "takeover", ownerKey });
+    return await Sandbox.attach(provider, ref, { mode: "takeover", ownerKey, timeoutMs });
   }
 }
 

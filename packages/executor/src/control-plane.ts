@@ -40,18 +40,3 @@ export function retryAfterMs(error: unknown): number {
 function bounded(ms: number): number {
   return Number.isFinite(ms) ? Math.min(60_000, Math.max(0, ms)) : 0;
 }
-
-/**
- * The sessions token in a work item's secret, or `undefined` when there is none or the secret does not decode.
- * Source: reference/managed-agents-protocol.md, 3.2.
- */
-export function sessionsTokenOf(secret: unknown): string | undefined {
-  if (typeof secret !== "string" || secret === "") return undefined;
-  try {
-    const payload: unknown = JSON.parse(Buffer.from(secret, "base64url").toString("utf8"));
-    const token = typeof payload === "object" && payload !== null && "sessions_token" in payload ? payload.sessions_token : undefined;
-    return typeof token === "string" && token !== "" ? token : undefined;
-  } catch {
-    return undefined;
-  }
-}

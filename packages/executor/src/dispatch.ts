@@ -14,18 +14,29 @@ export interface ToolUse {
   readonly permission: unknown;
 }
 
-/** What to know of a tool before it runs. `undefined`: it is some other client's. */
-export type LookUpTool = (call: ToolUse) => { readonly readOnly: boolean } | undefined;
+/** What to know of a tool before it runs. */
+export interface ToolTraits {
+  /** Changes nothing, so that such calls may overlap. */
+  readonly readOnly: boolean;
+  /** Does nothing but look at or replace files, which is quick. */
+  readonly onlyFiles: boolean;
+}
+
+/** `undefined`: the tool is some other client's. */
+export type LookUpTool = (call: ToolUse) => ToolTraits | undefined;
 
 export type Decision =
   | { readonly type: "run"; readonly call: ToolUse }
   | { readonly type: "hold"; readonly call: ToolUse; readonly because: "confirmation" | "unknown_permission" | "not_ours" }
+  /** Its thread was interrupted: it is to be cancelled, and answered. Comes after its `run`. */
+  | { readonly type: "interrupt"; readonly call: ToolUse }
   /** It will get no answer; if it runs it is to be cancelled. */
   | { readonly type: "drop"; readonly call: ToolUse; readonly because: CallDrop; readonly wasRunning: boolean };
 
 interface OpenCall {
   readonly call: ToolUse;
-  readonly readOnly: boolean | undefined;
+  readonly traits: ToolTraits | undefined;
+  interrupted: boolean;
   phase: "new" | "held" | "ready" | "running" | "posting";
 }
 
@@ -33,7 +44,8 @@ interface OpenCall {
  * Which calls of a session run, and when. Knows only what it was told: facts go in by {@link learn} in any order and any number of times,
  * {@link decide} says what follows from all of them. Pure: no clock, nothing asynchronous.
  *
- * A call runs at most once. It waits for every call that became ready before it, unless both only read. A call that is held (for a
+ * A call runs at most once. It waits for every call of its thread that became ready before it, unless both only read. For calls of other threads it waits
+ * where both are file work, one of them changing something, and not for those that wait for a command of their own thread. A call that is held (for a
  * confirmation, or because it is another client's) holds up nobody; released, it takes its place at the end.
  */
 export class Dispatcher {
@@ -48,6 +60,8 @@ export class Dispatcher {
   readonly #begun = new Set<string>();
   #ranElsewhere = false;
   #cutOff: string | undefined;
+  /** The same for single threads. */
+  readonly #threadCutOffs = new Map<string, string>();
   #sessionOver: "session_terminated" | "session_deleted" | undefined;
 
   constructor(lookUp: LookUpTool) {
@@ -69,7 +83,7 @@ export class Dispatcher {
   /** Calls held for a confirmation; those of other clients are not counted. */
   get held(): number {
     let held = 0;
-    for (const { phase, readOnly } of this.#open.values()) if (phase === "held" && readOnly !== undefined) held++;
+    for (const { phase, traits } of this.#open.values()) if (phase === "held" && traits !== undefined) held++;
     return held;
   }
 
@@ -123,10 +137,16 @@ export class Dispatcher {
     const decisions: Decision[] = [];
     for (const open of this.#open.values()) this.#judge(open, decisions);
     for (const open of this.#order.values()) {
-      if (open.phase !== "ready" || !this.#mayRun(open)) continue;
-      open.phase = "running";
-      this.#begun.add(open.call.id);
-      decisions.push({ type: "run", call: open.call });
+      // an interrupted one is run to be answered: nothing of it begins
+      const interrupted = this.#open.get(open.call.id) === open && isAtOrBefore(open.call, this.#threadCutOffs.get(open.call.threadId ?? ""));
+      if (open.phase === "ready" && (interrupted || this.#mayRun(open))) {
+        open.phase = "running";
+        this.#begun.add(open.call.id);
+        decisions.push({ type: "run", call: open.call });
+      }
+      if (!interrupted || open.interrupted) continue;
+      open.interrupted = true;
+      decisions.push({ type: "interrupt", call: open.call });
     }
     return decisions;
   }
@@ -158,7 +178,7 @@ export class Dispatcher {
       threadId: typeof threadId === "string" && threadId !== "" ? threadId : undefined,
       permission,
     };
-    this.#open.set(id, { call, readOnly: this.#lookUp(call)?.readOnly, phase: "new" });
+    this.#open.set(id, { call, traits: this.#lookUp(call), interrupted: false, phase: "new" });
   }
 
   #learnAnswer(id: unknown): void {
@@ -176,9 +196,10 @@ export class Dispatcher {
   }
 
   #learnInterrupt(threadId: unknown, processedAt: unknown): void {
-    // queued ones are not applied yet, and those of one thread invalidate nothing
-    if (typeof processedAt !== "string" || (typeof threadId === "string" && threadId !== "")) return;
-    if (this.#cutOff === undefined || compareTimestamps(processedAt, this.#cutOff) > 0) this.#cutOff = processedAt;
+    // queued ones are not applied yet
+    if (typeof processedAt !== "string") return;
+    if (typeof threadId !== "string" || threadId === "") this.#cutOff = later(this.#cutOff, processedAt);
+    else this.#threadCutOffs.set(threadId, later(this.#threadCutOffs.get(threadId), processedAt));
   }
 
   #judge(open: OpenCall, decisions: Decision[]): void {
@@ -207,22 +228,51 @@ export class Dispatcher {
     if (this.#sessionOver !== undefined) return "session_ended";
     if (this.#answered.has(call.id)) return "answered_elsewhere";
     if (call.threadId !== undefined && this.#terminatedThreads.has(call.threadId)) return "thread_terminated";
-    if (this.#cutOff !== undefined && call.processedAt !== undefined && compareTimestamps(call.processedAt, this.#cutOff) <= 0) return "interrupted";
+    if (isAtOrBefore(call, this.#cutOff)) return "interrupted";
     if (call.permission === "deny" || this.#verdicts.get(call.id) === "deny") return "denied";
     return undefined;
   }
 
-  #holdReason({ call, readOnly }: OpenCall): "confirmation" | "unknown_permission" | "not_ours" | undefined {
+  #holdReason({ call, traits }: OpenCall): "confirmation" | "unknown_permission" | "not_ours" | undefined {
     const free = call.permission === undefined || call.permission === "allow" || this.#verdicts.get(call.id) === "allow";
     if (!free) return call.permission === "ask" ? "confirmation" : "unknown_permission";
-    return readOnly === undefined ? "not_ours" : undefined;
+    return traits === undefined ? "not_ours" : undefined;
   }
 
   #mayRun(candidate: OpenCall): boolean {
-    for (const earlier of this.#order.values()) {
-      if (earlier === candidate) return true;
-      if (earlier.readOnly !== true || candidate.readOnly !== true) return false;
+    let earlier = true;
+    for (const other of this.#order.values()) {
+      if (other === candidate) earlier = false;
+      else if (exclude(other, candidate) && (other.phase !== "ready" || (earlier && this.#comesFirst(other, candidate)))) return false;
     }
     return true;
   }
+
+  /** Of one that waits for a command of its own thread, which may take long, other threads do not wait. */
+  #comesFirst(earlier: OpenCall, candidate: OpenCall): boolean {
+    if (ofOneThread(earlier, candidate)) return true;
+    for (const before of this.#order.values()) {
+      if (before === earlier) return true;
+      if (ofOneThread(before, earlier) && before.traits?.onlyFiles !== true && exclude(before, earlier)) return false;
+    }
+    return true;
+  }
+}
+
+function ofOneThread(a: OpenCall, b: OpenCall): boolean {
+  return a.call.threadId === b.call.threadId;
+}
+
+/** Whether they must not run at once. */
+function exclude(a: OpenCall, b: OpenCall): boolean {
+  if (a.traits?.readOnly === true && b.traits?.readOnly === true) return false;
+  return ofOneThread(a, b) || (a.traits?.onlyFiles === true && b.traits?.onlyFiles === true);
+}
+
+function isAtOrBefore({ processedAt }: ToolUse, cutOff: string | undefined): boolean {
+  return cutOff !== undefined && processedAt !== undefined && compareTimestamps(processedAt, cutOff) <= 0;
+}
+
+function later(known: string | undefined, stamp: string): string {
+  return known === undefined || compareTimestamps(stamp, known) > 0 ? stamp : known;
 }

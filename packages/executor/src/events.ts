@@ -76,6 +76,10 @@ type Happening =
       readonly stopped: boolean;
       readonly failure?: Failure;
     }
+  /** The item's secret wants its requests elsewhere, which is not allowed (`allowedBaseUrls`): the configured base URL is used. */
+  | { readonly type: "item.base_url_refused"; readonly workId: string; readonly origin: string }
+  /** The item's token was refused (401): from here on its requests carry the environment's key. */
+  | { readonly type: "item.token_refused"; readonly workId: string }
   /** A heartbeat whose answer was lost had arrived: the lease goes on. */
   | { readonly type: "lease.adopted"; readonly workId: string }
   | { readonly type: "lease.failed"; readonly workId: string; readonly failure: Failure; readonly retryInMs: number }

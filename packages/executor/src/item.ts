@@ -3,6 +3,7 @@ import type { SessionSandbox } from "./binding.ts";
 import { controlPlaneClient, isFinal, retryAfterMs, statusOf } from "./control-plane.ts";
 import type { Failure, ItemEnd, Observe, Secrets } from "./events.ts";
 import type { Journal } from "./journal.ts";
+import { itemAccess } from "./item-access.ts";
 import { Lease, type LeaseEnd } from "./lease.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { ClaimedWork } from "./poller.ts";
@@ -40,21 +41,25 @@ interface Served {
 /** Serve one claimed item to its end: lease, session, stop. Never rejects. */
 export async function serveItem(work: ClaimedWork, item: ItemOptions): Promise<ItemEnd> {
   const { options, observe, secrets } = item;
-  const { workId, sessionId, token } = work;
-  const client = controlPlaneClient(options, token ?? options.environmentKey, item.fetch);
+  const { workId, sessionId, secret } = work;
+  const access = itemAccess(work, item);
+  const client = controlPlaneClient(access, access.credential, access.fetch);
   const lease = new Lease({ client, workId, environmentId: options.environmentId, observe, secrets });
   lease.start();
   observe({ type: "item.claimed", workId, sessionId, kind: work.kind });
   let served: Served;
   try {
-    served = sessionId === undefined ? { because: "not_a_session", turnOver: true } : await serveSession(work, sessionId, client, lease, item);
+    served =
+      sessionId === undefined
+        ? { because: "not_a_session", turnOver: true }
+        : await serveSession(work, sessionId, client, lease, { ...item, fetch: access.fetch });
   } catch (error) {
     served = { because: "failed", turnOver: true, failure: secrets.failure(error) };
   }
   const because = lease.end === undefined ? served.because : endOfLease[lease.end];
   const stopped = await release(because, served, client, lease, work, item);
   observe({ type: "item.ended", workId, sessionId, because, stopped, ...(served.failure === undefined ? {} : { failure: served.failure }) });
-  if (token !== undefined) secrets.delete(token);
+  if (secret !== undefined) secrets.delete(secret.token);
   return because;
 }
 

@@ -17,6 +17,8 @@ export interface WorkerOptions {
   readonly ownerKey: Uint8Array;
   /** Of the control plane. Default `https://api.anthropic.com`. The environment is not read. */
   readonly baseUrl?: string;
+  /** Where else a work item's secret may send that item's requests, with the item's own token. Default: nowhere else. */
+  readonly allowedBaseUrls?: readonly string[];
   /** Tells workers apart in the queue's statistics. Default: random. */
   readonly workerId?: string;
   /** Sessions served at once; with so many, nothing more is claimed. Default 100. */
@@ -29,6 +31,8 @@ export interface WorkerOptions {
     /** The same for single tools, by name. */
     readonly byTool?: Readonly<Record<string, number>>;
   };
+  /** How long the making of a session's sandbox may take, in ms. Default 600,000. Then its pending calls are answered with an error result. */
+  readonly startTimeoutMs?: number;
   /** An item whose turn is over is let go after so long without an event, in ms. 0: never. Default 60,000. */
   readonly maxIdleMs?: number;
   /**
@@ -66,7 +70,9 @@ export type ResolvedOptions = Required<
     | "environmentId"
     | "environmentKey"
     | "baseUrl"
+    | "allowedBaseUrls"
     | "maxSessions"
+    | "startTimeoutMs"
     | "maxIdleMs"
     | "maxHeldMs"
     | "afterItem"
@@ -84,13 +90,16 @@ const longestMs = 2_000_000_000;
 
 const milliseconds = (fallback: number) => z.number().int().min(0).max(longestMs, "at most 2,000,000,000").default(fallback);
 
+const httpUrl = z.url({ protocol: /^https?$/u, error: "give an http or https URL" });
+
 const schema = z.object({
   environmentId: z.string().regex(/^[\w-]{1,200}$/u, "give the environment's id, such as env_011CZ…"),
   environmentKey: z
     .string()
     .min(1, "give the environment's key")
     .regex(/^[\x21-\x7e]*$/u, "the key holds a space, a line end or another character that no key has"),
-  baseUrl: z.url({ protocol: /^https?$/u, error: "give an http or https URL" }).default("https://api.anthropic.com"),
+  baseUrl: httpUrl.default("https://api.anthropic.com"),
+  allowedBaseUrls: z.array(httpUrl).default([]),
   maxSessions: z.number().int().min(1).default(100),
   timeouts: z
     .object({
@@ -98,6 +107,7 @@ const schema = z.object({
       byTool: z.record(z.string(), z.number().int().min(1).max(longestMs)).default({}),
     })
     .prefault({}),
+  startTimeoutMs: milliseconds(600_000).pipe(z.number().min(1)),
   maxIdleMs: milliseconds(60_000),
   maxHeldMs: milliseconds(1_800_000),
   afterItem: z.enum(["keep", "destroy"]).default("keep"),

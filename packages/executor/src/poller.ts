@@ -1,8 +1,9 @@
 import type Anthropic from "@anthropic-ai/sdk";
 import { SandboxError } from "@glovebox/core";
-import { isFinal, retryAfterMs, sessionsTokenOf, statusOf } from "./control-plane.ts";
+import { isFinal, retryAfterMs, statusOf } from "./control-plane.ts";
 import type { Observe, Secrets } from "./events.ts";
 import { backOffMs, sleep } from "./wait.ts";
+import { type WorkSecret, decodeWorkSecret } from "./work-secret.ts";
 
 /** A claimed item: acknowledged, and so in nobody else's queue. */
 export interface ClaimedWork {
@@ -11,8 +12,8 @@ export interface ClaimedWork {
   readonly kind: string;
   /** Of a session item. */
   readonly sessionId: string | undefined;
-  /** The item's own credential; never shown. */
-  readonly token: string | undefined;
+  /** Comes with a poll alone; never shown. */
+  readonly secret: WorkSecret | undefined;
 }
 
 export interface PollerOptions {
@@ -67,7 +68,7 @@ export class Poller {
       if (work === undefined) {
         const tookMs = performance.now() - startedAt;
         if (tookMs < blockedAtLeastMs) await sleep(blockMs - tookMs, signal);
-      } else if (work.token !== undefined) secrets.add(work.token);
+      } else if (work.secret !== undefined) secrets.add(work.secret.token);
       return work;
     } catch (error) {
       if (signal.aborted) return undefined;
@@ -138,6 +139,6 @@ export function asWork(answer: unknown): ClaimedWork | undefined {
     workId: answer.id,
     kind,
     sessionId: kind === "session" && typeof id === "string" ? id : undefined,
-    token: sessionsTokenOf("secret" in answer ? answer.secret : undefined),
+    secret: decodeWorkSecret("secret" in answer ? answer.secret : undefined),
   };
 }

@@ -13,6 +13,11 @@ export function callKeyFor(sessionId: string, callId: string): string {
   return `call-${digest(["glovebox.call.1", sessionId, callId]).slice(0, 40)}`;
 }
 
+/** The shell of a thread's `bash` calls. */
+export function shellNameFor(threadId: string | undefined): string {
+  return threadId === undefined ? "main" : `thread-${digest(["glovebox.thread.1", threadId]).slice(0, 40)}`;
+}
+
 /** The key of the restart that a `bash` call begins with. */
 export function restartKey(callKey: string): string {
   return `${callKey}-restart`;

@@ -1,18 +1,19 @@
 import { type Sandbox, SandboxError } from "@glovebox/core";
 import type { Bound, SessionSandbox } from "./binding.ts";
-import { toResultBlocks } from "./content.ts";
+import type { ResultBlock } from "./content.ts";
 import type { ToolUse } from "./dispatch.ts";
 import type { Secrets } from "./events.ts";
 import type { CallResult, Journal } from "./journal.ts";
 import type { Lease } from "./lease.ts";
+import { blockResult, textResult } from "./result-blocks.ts";
 import { callKeyFor } from "./routing.ts";
-import type { PreparedCustomTool, ToolOutput } from "./tools/custom.ts";
+import type { PreparedCustomTool } from "./tools/custom.ts";
 import { type AgentTool, type ToolContext, ToolError, parseInput, plainMessage } from "./tools/tool.ts";
 import { agentToolset } from "./tools/toolset.ts";
 import { orAbort } from "./wait.ts";
 
-/** `shutdown` is answered, `dropped` and `left` are not. `left`: the session is another worker's, and what runs in the sandbox goes on. */
-type AbortCause = "dropped" | "left" | "shutdown" | "timeout";
+/** `shutdown` and `interrupted` are answered, `dropped` and `left` are not. `left`: the session is another worker's, and what runs in the sandbox goes on. */
+type AbortCause = "dropped" | "interrupted" | "left" | "shutdown" | "timeout";
 
 /** Why a running call is aborted. */
 export class CallAbort extends Error {
@@ -43,6 +44,13 @@ export interface CallOutcome {
   readonly replayed: boolean;
 }
 
+/** What one thread's model has been told; each has a context of its own. */
+interface Thread {
+  /** What its next result tells beside its own. */
+  readonly remarks: string[];
+  toldTurn: number;
+}
+
 /** What a tool that ignores its abort is given before it is abandoned, in ms. */
 const graceMs = 2_000;
 const attempts = 3;
@@ -50,9 +58,7 @@ const attempts = 3;
 /** Runs calls of one session, each to a result. */
 export class CallRunner {
   readonly #options: RunCallOptions;
-  /** What the next result tells beside its own. */
-  readonly #remarks: string[] = [];
-  #toldTurn = 0;
+  readonly #threads = new Map<string | undefined, Thread>();
 
   constructor(options: RunCallOptions) {
     this.#options = options;
@@ -74,12 +80,15 @@ export class CallRunner {
     const onReplay = (): void => void (replayed = true);
     let result: CallResult;
     try {
+      signal.throwIfAborted();
       result = call.custom ? await this.#runCustom(call, signal, begun) : await this.#runAgentTool(call, signal, begun, onReplay);
     } catch (error) {
       if (isDropped(signal)) throw signal.reason;
       result = failed(this.#errorText(call, error, signal));
     }
-    const remarks = this.#remarks.splice(0).map((text) => ({ type: "text", text }) as const);
+    // the answer to an interrupted call may reach nobody
+    const texts = isInterrupted(signal) ? [] : this.#thread(call).remarks.splice(0);
+    const remarks = texts.map((text) => ({ type: "text", text }) as const);
     const told = remarks.length === 0 ? result : { ...result, content: [...result.content, ...remarks] };
     await journal.finished(id, told);
     return { result: told, replayed };
@@ -93,7 +102,7 @@ export class CallRunner {
     let lost: SandboxError | undefined;
     const { cancelled, left } = endsOf(signal);
     for (let attempt = 1; ; attempt++) {
-      const bound = await this.#acquire(signal, lost);
+      const bound = await this.#acquire(call, signal, lost);
       const repeatable = await this.#mayRun(tool, call, bound, begun, lost !== undefined, signal);
       const unknown = (): CallResult => failed(lost === undefined ? unknownOutcome(call.name) : this.#lostText(call.name, bound.lostBefore ?? lost));
       if (!repeatable) return unknown();
@@ -133,7 +142,7 @@ export class CallRunner {
     return (await bound.sandbox.callStatus(callKeyFor(this.#options.sessionId, call.id), { signal })) !== "unclaimed";
   }
 
-  async #acquire(signal: AbortSignal, lost: SandboxError | undefined): Promise<Bound> {
+  async #acquire(call: ToolUse, signal: AbortSignal, lost: SandboxError | undefined): Promise<Bound> {
     let bound: Bound;
     try {
       bound = await this.#options.sandbox.acquire(signal);
@@ -143,12 +152,19 @@ export class CallRunner {
       const before = lost === undefined ? "so nothing was run" : "after it was lost while this call ran; it is unknown whether its effect happened";
       throw new ToolError(`The sandbox of this session could not be started, ${before}: ${said}`);
     }
-    if (bound.turn > this.#toldTurn) {
-      if (bound.how === "created" && (bound.turn > 1 || this.#options.ranElsewhere())) this.#remarks.push(replacedText);
-      else if (bound.how === "attached" && bound.turn > 1) this.#remarks.push(reattachedText(bound.lostBefore));
-      this.#toldTurn = bound.turn;
+    const thread = this.#thread(call);
+    if (bound.turn > thread.toldTurn) {
+      if (bound.how === "created" && (bound.turn > 1 || this.#options.ranElsewhere())) thread.remarks.push(replacedText);
+      else if (bound.how === "attached" && bound.turn > 1) thread.remarks.push(reattachedText(bound.lostBefore));
+      thread.toldTurn = bound.turn;
     }
     return bound;
+  }
+
+  #thread({ threadId }: ToolUse): Thread {
+    const thread = this.#threads.get(threadId) ?? { remarks: [], toldTurn: 0 };
+    this.#threads.set(threadId, thread);
+    return thread;
   }
 
   #toolContext(tool: AgentTool, call: ToolUse, sandbox: Sandbox, signal: AbortSignal, replayed: () => void): ToolContext {
@@ -156,9 +172,10 @@ export class CallRunner {
     return {
       sandbox,
       signal,
+      threadId: call.threadId,
       timeoutMs: this.#options.timeoutMs(tool.name),
       call: keyed ? callKeyFor(this.#options.sessionId, call.id) : undefined,
-      remark: (text) => void this.#remarks.push(text),
+      remark: (text) => void this.#thread(call).remarks.push(text),
       replayed,
     };
   }
@@ -176,9 +193,9 @@ export class CallRunner {
     const timer = setTimeout(() => timedOut.abort(new CallAbort("timeout")), limitMs);
     const either = AbortSignal.any([signal, timedOut.signal]);
     try {
-      const context = { signal: either, sessionId, callId: call.id, sandbox: async () => (await this.#acquire(either, undefined)).sandbox };
+      const context = { signal: either, sessionId, callId: call.id, sandbox: async () => (await this.#acquire(call, either, undefined)).sandbox };
       const output = await abandoned((async () => await prepared.tool.run(input, context))(), either);
-      return asResult(output);
+      return asResult(call.name, output);
     } catch (error) {
       if (timedOut.signal.aborted && !signal.aborted) throw new ToolError(`${call.name}: timed out after ${limitMs}ms`);
       if (signal.aborted || error instanceof ToolError) throw error;
@@ -198,7 +215,9 @@ export class CallRunner {
 
   #errorText(call: ToolUse, error: unknown, signal: AbortSignal): string {
     if (error instanceof ToolError) return error.message;
-    if (signal.aborted && error === signal.reason) return `${call.name}: This operation was aborted\nThe worker that ran it is shutting down.`;
+    if (signal.aborted && error === signal.reason) {
+      return isInterrupted(signal) ? interruptedText : `${call.name}: This operation was aborted\nThe worker that ran it is shutting down.`;
+    }
     if (!SandboxError.is(error)) return `${call.name}: internal error: ${this.#options.secrets.failure(error).message}`;
     const message = this.#options.secrets.scrub(plainMessage(error));
     if (error.code === "deadline_exceeded") {
@@ -209,6 +228,8 @@ export class CallRunner {
   }
 }
 
+/** The control plane's own words for a call that an interrupt closed. Source: reference/managed-agents-protocol.md, 8.10. */
+const interruptedText = "Tool execution was interrupted before completion. Please retry.";
 const replacedText = "Note: the sandbox was replaced by a new, empty one. Files, shell state and processes of the earlier one are gone.";
 function reattachedText(because: Error | undefined): string {
   const [why, todo] = SandboxError.is(because) ? (causes.get(because.reason ?? "") ?? []) : [];
@@ -241,6 +262,10 @@ export function isDropped({ aborted, reason }: AbortSignal): boolean {
   return aborted && (!(reason instanceof CallAbort) || reason.because === "dropped" || reason.because === "left");
 }
 
+function isInterrupted({ aborted, reason }: AbortSignal): boolean {
+  return aborted && reason instanceof CallAbort && reason.because === "interrupted";
+}
+
 interface Ends {
   /** For what runs inside. */
   readonly cancelled: AbortSignal;
@@ -259,18 +284,23 @@ function endsOf(signal: AbortSignal): Ends {
   return { cancelled: cancel.signal, left: leave.signal };
 }
 
-function succeeded(text: string): CallResult {
-  return { isError: false, content: toResultBlocks(text) };
+function succeeded(output: string | ResultBlock): CallResult {
+  return typeof output === "string" ? textResult(output, false) : { isError: false, content: [output] };
 }
 
 function failed(text: string): CallResult {
-  return { isError: true, content: toResultBlocks(text) };
+  return textResult(text, true);
 }
 
-function asResult(output: ToolOutput): CallResult {
-  if (typeof output === "string" || Array.isArray(output)) return { isError: false, content: toResultBlocks(output as string) };
-  const { content, isError = false } = output as Exclude<ToolOutput, string | readonly unknown[]>;
-  return { isError, content: toResultBlocks(content) };
+/** A custom tool is the application's own code, which may give anything. Nothing is an empty result. */
+function asResult(tool: string, output: unknown): CallResult {
+  if (typeof output === "string") return textResult(output, false);
+  if (Array.isArray(output)) return blockResult(output, false);
+  if (output === undefined || output === null) return textResult("", false);
+  const { content, isError }: { content?: unknown; isError?: unknown } = typeof output === "object" ? output : {};
+  if (typeof content === "string") return textResult(content, isError === true);
+  if (Array.isArray(content)) return blockResult(content, isError === true);
+  return failed(`${tool}: the tool gave neither text nor content blocks`);
 }
 
 /** Wait for what may ignore its abort, and some more after it. */

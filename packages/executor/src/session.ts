@@ -2,7 +2,7 @@ import type Anthropic from "@anthropic-ai/sdk";
 import type { SessionSandbox } from "./binding.ts";
 import { textOf } from "./content.ts";
 import { EventSender } from "./event-sender.ts";
-import { type Decision, Dispatcher, type ToolUse } from "./dispatch.ts";
+import { type Decision, Dispatcher, type ToolTraits, type ToolUse } from "./dispatch.ts";
 import type { CallName, ItemEnd, Observe, Secrets } from "./events.ts";
 import type { Journal } from "./journal.ts";
 import type { Lease } from "./lease.ts";
@@ -199,6 +199,9 @@ export class Session {
           observe({ type: "call.dropped", because: decision.because, wasRunning: decision.wasRunning, ...name });
           this.#running.get(decision.call.id)?.controller.abort(new CallAbort("dropped"));
           break;
+        case "interrupt":
+          this.#running.get(decision.call.id)?.controller.abort(new CallAbort("interrupted"));
+          break;
         case "run":
           this.#start(decision.call);
           break;
@@ -296,10 +299,10 @@ export class Session {
     for (const { controller } of this.#running.values()) controller.abort(reason);
   }
 
-  #lookUp(call: ToolUse): { readonly readOnly: boolean } | undefined {
+  #lookUp(call: ToolUse): ToolTraits | undefined {
     if (!call.custom) return agentToolset.get(call.name);
     const custom = this.#options.customTools.get(call.name);
-    return custom === undefined ? undefined : { readOnly: custom.tool.readOnly === true };
+    return custom === undefined ? undefined : { readOnly: custom.tool.readOnly === true, onlyFiles: false };
   }
 
   #nameOf(call: ToolUse): CallName {

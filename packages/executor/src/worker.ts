@@ -161,7 +161,8 @@ export class Worker {
 
   #binding(): BindingOptions {
     const { provider, ownerKey } = this.#given;
-    return { environmentId: this.#options.environmentId, provider, spec: this.#spec, ownerKey, observe: this.#observe, secrets: this.#secrets };
+    const { environmentId, startTimeoutMs } = this.#options;
+    return { environmentId, provider, spec: this.#spec, ownerKey, startTimeoutMs, observe: this.#observe, secrets: this.#secrets };
   }
 
   /** Keep, leave or destroy the session's sandbox. */

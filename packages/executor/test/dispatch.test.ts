@@ -3,8 +3,10 @@ import { expect, test } from "vitest";
 import { type Decision, Dispatcher } from "../src/dispatch.ts";
 import type { SessionEvent } from "../src/stream.ts";
 
-const readers: ReadonlySet<string> = new Set(["read", "glob"]);
-const lookUp = ({ name }: { readonly name: string }) => (name === "foreign" ? undefined : { readOnly: readers.has(name) });
+const readers: ReadonlySet<string> = new Set(["read", "glob", "look"]);
+const lookUp = ({ name }: { readonly name: string }) =>
+  name === "foreign" ? undefined : { readOnly: readers.has(name), onlyFiles: ["read", "glob", "write"].includes(name) };
+const on = (thread: string) => ({ session_thread_id: thread });
 const stamp = (second: number): string => `2026-11-24T10:00:${String(second).padStart(2, "0")}.000001Z`;
 const use = (id: string, name: string, more = {}): SessionEvent => ({
   type: "agent.tool_use",
@@ -92,6 +94,61 @@ test("a held call holds up nobody, and takes its turn when it is released", () =
   expect(said(dispatcher.decide())).toEqual(["run held"]);
 });
 
+test("threads do not wait for each other's commands, and each waits for its own", () => {
+  const dispatcher = told([use("a1", "bash", on("a")), use("a2", "bash", on("a")), use("b1", "bash", on("b")), use("main", "bash")]);
+  expect(said(dispatcher.decide())).toEqual(["run a1", "run b1", "run main"]);
+  dispatcher.ended("a1");
+  expect(said(dispatcher.decide())).toEqual(["run a2"]);
+});
+
+test("file work keeps its order over threads, but for what waits for a command of its own thread", () => {
+  const dispatcher = told([
+    use("command", "bash", on("a")),
+    use("waits", "write", on("a")),
+    use("read", "read", on("b")),
+    use("write", "write", on("c")),
+    use("after", "read", on("d")),
+  ]);
+  expect(said(dispatcher.decide())).toEqual(["run command", "run read"]);
+  dispatcher.ended("read");
+  expect(said(dispatcher.decide())).toEqual(["run write"]);
+  dispatcher.ended("command");
+  expect(said(dispatcher.decide())).toEqual([]);
+  dispatcher.ended("write");
+  expect(said(dispatcher.decide())).toEqual(["run waits"]);
+  dispatcher.ended("waits");
+  expect(said(dispatcher.decide())).toEqual(["run after"]);
+});
+
+test("file work of several threads that waits for file work only keeps its order", () => {
+  const dispatcher = told([use("a", "write", on("a")), use("b1", "read", on("b")), use("b2", "write", on("b")), use("c", "read", on("c"))]);
+  for (const id of ["a", "b1", "b2", "c"]) {
+    expect(said(dispatcher.decide())).toEqual([`run ${id}`]);
+    dispatcher.ended(id);
+  }
+});
+
+test("an applied interrupt of one thread cancels its calls so far, which are answered, and no other's", () => {
+  const dispatcher = told([
+    use("running", "bash", on("a")),
+    use("waiting", "bash", on("a")),
+    use("held", "bash", { ...on("a"), evaluated_permission: "ask" }),
+    use("other", "bash", on("b")),
+    use("main", "bash"),
+  ]);
+  expect(said(dispatcher.decide())).toEqual(["hold held", "run running", "run other", "run main"]);
+  dispatcher.learn({ type: "user.interrupt", ...on("a"), processed_at: null });
+  expect(dispatcher.decide()).toEqual([]);
+  dispatcher.learn({ type: "user.interrupt", ...on("a"), processed_at: stamp(10) });
+  expect(said(dispatcher.decide())).toEqual(["interrupt running", "run waiting", "interrupt waiting"]);
+  dispatcher.learn({ type: "user.interrupt", ...on("a"), processed_at: stamp(10) });
+  dispatcher.learn(use("next", "bash", { ...on("a"), processed_at: stamp(11) }));
+  expect(dispatcher.decide()).toEqual([]);
+  dispatcher.ended("running");
+  dispatcher.ended("waiting");
+  expect(said(dispatcher.decide())).toEqual(["run next"]);
+});
+
 /** Any mix of calls, each said one to three times, with ends of running calls in between. */
 const steps = fc.array(
   fc.oneof(
@@ -100,7 +157,7 @@ const steps = fc.array(
       arbitrary: fc.record({
         type: fc.constant("call" as const),
         id: fc.integer({ min: 0, max: 9 }),
-        name: fc.constantFrom("bash", "write", "read", "glob", "foreign"),
+        name: fc.constantFrom("bash", "write", "read", "glob", "look", "foreign"),
       }),
     },
     { weight: 2, arbitrary: fc.record({ type: fc.constant("end" as const), pick: fc.nat() }) },
@@ -110,22 +167,32 @@ const steps = fc.array(
   { maxLength: 60 },
 );
 
-test("whatever comes in whatever order: a call runs at most once, only readers overlap, and turns are kept", () => {
+test("whatever comes in whatever order: a call runs at most once, only readers of a thread overlap, files have one writer, and turns are kept", () => {
   fc.assert(
     fc.property(steps, (all) => {
       const dispatcher = new Dispatcher(lookUp);
       const names = new Map<string, string>();
       const started: string[] = [];
       const active = new Set<string>();
+      const dropped = new Set<string>();
       const arrived: string[] = [];
+      const threadOf = (id: string): number => Number(id.slice(1)) % 3;
+      const mayOverlap = (a: string, b: string): boolean => {
+        const [left, right] = [lookUp({ name: names.get(a) ?? "" }), lookUp({ name: names.get(b) ?? "" })];
+        if (left?.readOnly === true && right?.readOnly === true) return true;
+        return threadOf(a) !== threadOf(b) && !(left?.onlyFiles === true && right?.onlyFiles === true);
+      };
       const obey = (): void => {
         for (const { type, call } of dispatcher.decide()) {
+          if (type === "drop") dropped.add(call.id);
           if (type !== "run") continue;
           started.push(call.id);
           active.add(call.id);
         }
-        const running = [...active].map((id) => names.get(id) ?? "");
-        expect(running.length <= 1 || running.every((name) => readers.has(name))).toBe(true);
+        const running = [...active];
+        for (const [index, id] of running.entries()) {
+          expect(running.slice(index + 1).filter((other) => !mayOverlap(id, other))).toEqual([]);
+        }
       };
       for (const step of all) {
         if (step.type === "call") {
@@ -153,8 +220,13 @@ test("whatever comes in whatever order: a call runs at most once, only readers o
         obey();
       }
       expect(new Set(started).size).toBe(started.length);
-      expect(started).toEqual(arrived.filter((id) => started.includes(id)));
+      for (const thread of [0, 1, 2]) {
+        const ofThread = (ids: readonly string[]): readonly string[] => ids.filter((id) => threadOf(id) === thread);
+        expect(ofThread(started)).toEqual(ofThread(arrived).filter((id) => started.includes(id)));
+      }
+      // nothing waits when nothing runs
+      expect(arrived.filter((id) => names.get(id) !== "foreign" && !started.includes(id) && !dropped.has(id))).toEqual([]);
     }),
-    { numRuns: 300 },
+    { numRuns: 1_000 },
   );
 });

@@ -1,6 +1,8 @@
-import { Sandbox } from "@glovebox/core";
+import { Sandbox, SandboxError } from "@glovebox/core";
+import type { SandboxProvider } from "@glovebox/core";
 import { expect, test } from "vitest";
-import { sandboxIdFor } from "../src/index.ts";
+import { customTool, sandboxIdFor } from "../src/index.ts";
+import { aborted } from "./fake-sandboxes.ts";
 import { type Harness, ownerKey, startHarness } from "./harness.ts";
 
 const oneCall = (command: string) => ({ turns: [{ calls: [{ name: "bash", input: { command } }] }] });
@@ -78,6 +80,22 @@ test("a result that the control plane refuses for good is not run again, and lat
   await worker.until("stream.connected", () => worker.ofType("stream.connected").length === 2);
   await harness.simulator.waitForRequest(({ endpoint }) => endpoint === "events.list");
   expect(harness.sandboxes.commands).toEqual(["a", "b"]);
+});
+
+test.each([400, 413])("a result with media that the control plane refuses (%i) is answered with an error instead", async (status) => {
+  await using harness = await startHarness();
+  harness.simulator.addRequestFault({ endpoint: "events.send", status });
+  const picture = customTool({
+    name: "picture",
+    inputSchema: { type: "object" },
+    run: () => [{ type: "image", source: { type: "url", url: "https://example.com/a.png" } }],
+  });
+  const session = harness.session({ script: { turns: [{ calls: [{ name: "picture", kind: "custom" }] }] } });
+  harness.work({ tools: [picture] });
+  expect((await session.finished).calls[0]?.result).toMatchObject({
+    isError: true,
+    text: `The tool ran, but its result was refused by the control plane (HTTP ${status}), so it is not shown.`,
+  });
 });
 
 test("a call whose result was refused is not run again by the session's next item", async () => {
@@ -194,22 +212,39 @@ test("a worker whose lease is lost while it makes the sandbox answers nothing, a
   expect(harness.sandboxes.fake.log.filter((line) => line.startsWith("destroy"))).toEqual([]);
 });
 
-test("a sandbox that cannot be made answers the pending calls with an error result", async () => {
-  await using harness = await startHarness();
-  const { SandboxError } = await import("@glovebox/core");
-  const provider = {
-    ...harness.sandboxes.provider,
-    create: async () => Promise.reject(new SandboxError("unavailable", "no engine answers", { effect: "none" })),
-  };
-  const session = harness.session({ script: oneCall("echo") });
-  const worker = harness.work({ provider });
-  const { calls } = await session.finished;
-  expect(calls[0]?.result).toMatchObject({
-    isError: true,
-    text: "The sandbox of this session could not be started, so nothing was run: [unavailable] no engine answers",
-  });
-  expect(worker.ofType("sandbox.failed")[0]).toMatchObject({ failure: { code: "unavailable" } });
-});
+test.each([
+  ["no engine", new SandboxError("unavailable", "no engine answers", { effect: "none" }), "[unavailable] no engine answers"],
+  ["no image", new SandboxError("not_found", "no such image: nowhere:1", { effect: "none" }), "[not_found] no such image: nowhere:1"],
+  ["no answer", undefined, "[deadline_exceeded] fake create took longer than 30 ms; give a larger timeoutMs"],
+] as const)(
+  "a sandbox that cannot be made answers the pending calls with an error result, and the session goes on when it can: %s",
+  async (_, failure, said) => {
+    await using harness = await startHarness();
+    let broken = true;
+    const { provider } = harness.sandboxes;
+    const create: SandboxProvider["create"] = async (request, options) => {
+      if (!broken) return await provider.create(request, options);
+      if (failure !== undefined) throw failure;
+      await aborted(options.signal);
+      throw options.signal.reason;
+    };
+    const calls = [1, 2].map((n) => ({ name: "bash", input: { command: `echo ${n}` } }));
+    const session = harness.session({ script: { turns: [{ calls }, { idle: { type: "end_turn" } }, { calls }] } });
+    const worker = harness.work({ provider: { ...provider, create }, startTimeoutMs: 30, maxIdleMs: 20 });
+    expect((await worker.until("item.ended")).because).toBe("idle");
+    broken = false;
+    session.sendMessage("Try again.");
+    const results = (await session.finished).calls.map(({ result }) => [result?.isError, result?.text]);
+    const text = `The sandbox of this session could not be started, so nothing was run: ${said}`;
+    expect(results).toEqual([
+      [true, text],
+      [true, text],
+      [false, expect.stringMatching(/^echo 1/u)],
+      [false, "echo 2"],
+    ]);
+    expect(worker.ofType("sandbox.failed").length).toBeLessThanOrEqual(3);
+  },
+);
 
 test("a session's first sandbox is not told as a replacement, although calls before it failed", async () => {
   await using harness = await startHarness();

@@ -152,6 +152,35 @@ test("a custom tool that ignores its time-out blocks nobody", async () => {
   expect(calls.map(({ result }) => result?.text)).toEqual(["stuck: timed out after 20ms", "after"]);
 });
 
+test("whatever a custom tool gives is answered, as text where it is nothing that the API takes", async () => {
+  await using harness = await startHarness();
+  const outputs: readonly unknown[] = [
+    undefined,
+    "",
+    7,
+    { isError: true },
+    [{ type: "redacted" }],
+    [{ type: "image", source: { type: "base64", media_type: "image/png", data: "AAAA" } }],
+    { content: [{ type: "text", text: "told" }], isError: true },
+    "lone \ud800",
+  ];
+  const odd = customTool({ name: "odd", inputSchema: z.object({ n: z.number() }), run: ({ n }) => outputs[n] as string });
+  const calls = outputs.map((_, n) => ({ name: "odd", kind: "custom" as const, input: { n } }));
+  const session = harness.session({ script: { turns: [{ calls }] } });
+  harness.work({ tools: [odd] });
+  const report = await session.finished;
+  expect(report.calls.map(({ result }) => [result?.text, result?.isError])).toEqual([
+    ["(no output)", false],
+    ["(no output)", false],
+    ["odd: the tool gave neither text nor content blocks", true],
+    ["odd: the tool gave neither text nor content blocks", true],
+    ['{"type":"redacted"}', false],
+    ["[left out: a block of type image: it is neither png, jpeg, gif nor webp]", true],
+    ["told", true],
+    ["lone \ufffd", false],
+  ]);
+});
+
 test("a wrong key, a revoked key and an unknown environment end the worker with a code and the variable's name, never with the key", async () => {
   await using harness = await startHarness();
   const { environmentId, environmentKey, url: baseUrl } = harness.simulator;

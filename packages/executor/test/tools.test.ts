@@ -1,10 +1,11 @@
-import { Sandbox } from "@glovebox/core";
+import { Sandbox, SandboxError } from "@glovebox/core";
 import { expect, test } from "vitest";
 import type { ToolContext } from "../src/tools/tool.ts";
 import { agentToolset } from "../src/tools/toolset.ts";
 import { type FakeSandboxesOptions, aborted, fakeSandboxes } from "./fake-sandboxes.ts";
+import { png, sample, samples } from "./media-samples.ts";
 
-/** Runs one tool and gives its text, with `!` before an error's. */
+/** Runs one tool and gives its text, with `!` before an error's; of a block, the type and what it holds. */
 async function tools(options: FakeSandboxesOptions = {}): Promise<{
   readonly run: (name: string, input: unknown, more?: Partial<ToolContext>) => Promise<string>;
   readonly sandbox: Sandbox;
@@ -15,6 +16,7 @@ async function tools(options: FakeSandboxesOptions = {}): Promise<{
   const context = {
     sandbox,
     signal: new AbortController().signal,
+    threadId: undefined,
     timeoutMs: 600_000,
     call: undefined,
     remark: () => undefined,
@@ -25,7 +27,8 @@ async function tools(options: FakeSandboxesOptions = {}): Promise<{
     commands,
     run: async (name, input, more = {}) => {
       try {
-        return (await agentToolset.get(name)?.prepare(input)({ ...context, ...more })) ?? "no such tool";
+        const output = await agentToolset.get(name)?.prepare(input)({ ...context, ...more });
+        return typeof output === "object" ? JSON.stringify(output) : (output ?? "no such tool");
       } catch (error) {
         return `!${error instanceof Error ? error.message : String(error)}`;
       }
@@ -103,6 +106,27 @@ test("bash: a shell that ended is told with what is lost", async () => {
   );
 });
 
+test("bash: a thread has a shell of its own, and one that is shared where the sandbox has none left", async () => {
+  const shells = new Set<string>();
+  const noneLeft = new SandboxError("resource_exhausted", "more than 2 shells", { effect: "none" });
+  const shell = async ({ request }: { readonly request: { readonly shell: string } }) => {
+    if (!shells.has(request.shell) && shells.size === 2 && request.shell !== "threads") throw noneLeft;
+    shells.add(request.shell);
+    return { output: request.shell };
+  };
+  const { run } = await tools({ shell });
+  const remarks: string[] = [];
+  const bash = async (threadId: string | undefined): Promise<string> =>
+    await run("bash", { command: "x" }, { threadId, remark: (text) => void remarks.push(text) });
+  expect(await bash(undefined)).toBe("main");
+  const ofA = await bash("sthr_a");
+  expect(ofA).toMatch(/^thread-[0-9a-f]{40}$/u);
+  expect(await bash("sthr_a")).toBe(ofA);
+  expect(remarks).toEqual([]);
+  expect(await bash("../sthr_b")).toBe("threads");
+  expect(remarks).toEqual([expect.stringMatching(/^Note: this session has more threads than its sandbox has shells\./u)]);
+});
+
 test("read: ranges are the lines joined, as the official toolset gives them", async () => {
   const { run, sandbox } = await tools();
   for (const content of ["a\nb\nc\n", "a\nb\nc", "", "\n\n", "\ufeffa\r\nb"]) {
@@ -140,6 +164,57 @@ test("read: sizes and bytes that are no text", async () => {
   expect((await run("read", { file_path: "fits" })).length).toBe(262_144);
   expect(await run("read", { file_path: "binary" })).toMatch(/^!read: binary is not valid UTF-8/u);
   expect(await run("read", { file_path: "absent" })).toBe("!read: absent: no such file or directory");
+});
+
+test.each(samples)("read: an image or a PDF is a block of its type, whatever its name: $name", async ({ type, content }) => {
+  const { run, sandbox } = await tools();
+  await sandbox.files.write("shot.txt", content);
+  const source = { type: "base64", media_type: type, data: Buffer.from(content).toString("base64") };
+  expect(JSON.parse(await run("read", { file_path: "shot.txt" }))).toEqual({ type: type === "application/pdf" ? "document" : "image", source });
+});
+
+test("read: what is named like an image and is none is text, or no text", async () => {
+  const { run, sandbox } = await tools();
+  await sandbox.files.write("a.png", "not a picture");
+  await sandbox.files.write("a.gif", "GIF89a is how such a file begins");
+  await sandbox.files.write("a.pdf", "%PDF-1.7 is how such a file begins");
+  await sandbox.files.write("b.png", sample("png").subarray(0, 70));
+  await sandbox.files.write("c.png", Uint8Array.of(0xff, 0xfe));
+  expect(await run("read", { file_path: "a.png" })).toBe("not a picture");
+  expect(await run("read", { file_path: "a.gif" })).toBe("GIF89a is how such a file begins");
+  expect(await run("read", { file_path: "a.pdf" })).toBe("%PDF-1.7 is how such a file begins");
+  expect(await run("read", { file_path: "b.png" })).toBe("!read: b.png begins like image/png, but it is damaged or not complete");
+  expect(await run("read", { file_path: "c.png" })).toMatch(/^!read: c\.png is not valid UTF-8/u);
+});
+
+test("read: images up to 5 MiB of base64, PDFs up to 20 MiB, and no range of either", async () => {
+  const { run, sandbox } = await tools();
+  const most = 3_932_160;
+  await sandbox.files.write("fits.png", png({ sizeBytes: most }));
+  await sandbox.files.write("large.png", png({ sizeBytes: most + 1 }));
+  expect(JSON.parse(await run("read", { file_path: "fits.png" })).source.data).toHaveLength(5_242_880);
+  expect(await run("read", { file_path: "large.png" })).toBe(
+    `!read: large.png is ${most + 1} bytes, exceeds ${most}-byte limit for image/PDF files.`,
+  );
+  const pdf = (sizeBytes: number): Uint8Array => {
+    const content = new Uint8Array(sizeBytes).fill(0x0a);
+    content.set(sample("pdf").subarray(0, 40));
+    content.set(sample("pdf").subarray(-6), sizeBytes - 6);
+    return content;
+  };
+  await sandbox.files.write("fits.pdf", pdf(20_971_520));
+  await sandbox.files.write("large.pdf", pdf(20_971_521));
+  expect(JSON.parse(await run("read", { file_path: "fits.pdf" })).source.data).toHaveLength(27_962_028);
+  expect(await run("read", { file_path: "large.pdf" })).toBe("!read: large.pdf is 20971521 bytes, exceeds 20971520-byte limit for image/PDF files.");
+  await sandbox.files.write("small.pdf", sample("pdf"));
+  for (const file_path of ["fits.png", "large.png", "fits.pdf", "small.pdf"]) {
+    for (const view_range of [
+      [1, 2],
+      [3, -1],
+    ]) {
+      expect(await run("read", { file_path, view_range })).toBe("!read: view_range is not supported for image/PDF files");
+    }
+  }
 });
 
 test("paths stay in the work directory, whatever they look like", async () => {

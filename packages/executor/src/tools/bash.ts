@@ -1,13 +1,15 @@
 import { z } from "zod";
-import type { ShellResult } from "@glovebox/core";
-import { restartKey } from "../routing.ts";
-import { type AgentTool, ToolError, agentTool } from "./tool.ts";
+import { SandboxError } from "@glovebox/core";
+import type { SandboxShell, ShellResult } from "@glovebox/core";
+import { restartKey, shellNameFor } from "../routing.ts";
+import { type AgentTool, type ToolContext, ToolError, agentTool } from "./tool.ts";
 
 /** UTF-16 units of output that the model gets: the last ones. Source: the official toolset. */
 const outputLimit = 102_400;
 /** What that many units can be in UTF-8. */
 const outputLimitBytes = outputLimit * 3;
-const shellName = "main";
+/** Of threads for which the sandbox has no shell left. */
+const sharedShellName = "threads";
 
 // eslint-disable-next-line no-control-regex -- escape sequences begin with a control character
 const escapeSequence = /\x1b\[[0-9;?]*[ -/]*[@-~]/gu;
@@ -21,27 +23,54 @@ const escapeSequence = /\x1b\[[0-9;?]*[ -/]*[@-~]/gu;
 export const bashTool: AgentTool = agentTool({
   name: "bash",
   readOnly: false,
+  onlyFiles: false,
   schema: z.object({ command: z.string().default(""), restart: z.boolean().default(false), timeout_ms: z.number().int().min(0).default(0) }),
   check: ({ command, restart }) => {
     if (command === "" && !restart) throw new ToolError("bash: command is required");
   },
-  run: async ({ command, restart, timeout_ms: asked }, { sandbox, signal, timeoutMs, call, remark, replayed }) => {
-    const shell = sandbox.shell(shellName);
-    if (restart) await shell.restart({ signal, ...(call === undefined ? {} : { call: restartKey(call) }) });
-    if (command === "") return "bash session restarted";
-    const limitMs = asked === 0 ? timeoutMs : Math.min(asked, timeoutMs);
-    const options = { timeoutMs: limitMs, maxOutputBytes: outputLimitBytes, keep: "tail", env: { PS1: "", PS2: "", TERM: "dumb" }, signal } as const;
-    let result: ShellResult;
+  run: async (input, context) => {
+    const { sandbox, threadId, remark } = context;
+    const own = sandbox.shell(shellNameFor(threadId));
     try {
-      result = await shell.run(command, call === undefined ? options : { ...options, call });
+      return await runIn(own, input, context);
     } catch (error) {
-      if (signal.aborted) remark(freshShell);
-      throw error;
+      if (threadId === undefined || !hasNoShellLeft(error)) throw error;
+      remark(sharedShell);
+      return await runIn(sandbox.shell(sharedShellName), input, context);
     }
-    if (result.replayed) replayed();
-    return resultText(result, limitMs);
   },
 });
+
+interface BashInput {
+  readonly command: string;
+  readonly restart: boolean;
+  readonly timeout_ms: number;
+}
+
+async function runIn(shell: SandboxShell, { command, restart, timeout_ms: asked }: BashInput, context: ToolContext): Promise<string> {
+  const { signal, timeoutMs, call, remark, replayed } = context;
+  if (restart) await shell.restart({ signal, ...(call === undefined ? {} : { call: restartKey(call) }) });
+  if (command === "") return "bash session restarted";
+  const limitMs = asked === 0 ? timeoutMs : Math.min(asked, timeoutMs);
+  const options = { timeoutMs: limitMs, maxOutputBytes: outputLimitBytes, keep: "tail", env: { PS1: "", PS2: "", TERM: "dumb" }, signal } as const;
+  let result: ShellResult;
+  try {
+    result = await shell.run(command, call === undefined ? options : { ...options, call });
+  } catch (error) {
+    if (signal.aborted) remark(freshShell);
+    throw error;
+  }
+  if (result.replayed) replayed();
+  return resultText(result, limitMs);
+}
+
+/** Refused before anything ran: the bound on shells is reached, or the call is known already as one of the shell that is shared. */
+function hasNoShellLeft(error: unknown): boolean {
+  return SandboxError.is(error) && error.effect === "none" && (error.code === "resource_exhausted" || error.reason === "call_mismatch");
+}
+
+const sharedShell =
+  "Note: this session has more threads than its sandbox has shells. This command ran in a shell that several threads share: its directory and variables may change in between.";
 
 const freshShell =
   "The shell was ended with the command before this one and a fresh one was started: its directory, variables, functions and background jobs are gone, files are not.";

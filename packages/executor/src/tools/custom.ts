@@ -18,7 +18,7 @@ export interface CustomToolContext {
 
 /**
  * A tool that the application declares on its agent (`{ type: "custom" }`) and that runs in the worker's process, outside of every
- * sandbox. A throw is an error result `Error: <message>`; to choose the text, return `{ content, isError: true }`.
+ * sandbox. Calls of different sessions, and of different threads of one, overlap. A throw is an error result `Error: <message>`; to choose the text, return `{ content, isError: true }`.
  */
 export interface CustomTool<Input = never> {
   /** 1 to 128 of `[A-Za-z0-9_-]`. */

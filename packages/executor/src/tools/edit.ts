@@ -11,6 +11,7 @@ import { type AgentTool, ToolError, absolutePath, agentTool, fileFailure, option
 export const editTool: AgentTool = agentTool({
   name: "edit",
   readOnly: false,
+  onlyFiles: true,
   keyedText: "native",
   schema: z.object({ file_path: optionalText, old_string: optionalText, new_string: z.string().optional(), replace_all: z.boolean().default(false) }),
   check: ({ file_path: path, old_string: oldString, new_string: newString }) => {

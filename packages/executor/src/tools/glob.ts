@@ -9,6 +9,7 @@ const maxEntries = 50_000;
 export const globTool: AgentTool = agentTool({
   name: "glob",
   readOnly: true,
+  onlyFiles: true,
   schema: z.object({ pattern: optionalText, path: optionalText }),
   check: ({ pattern }) => {
     if (pattern === "") throw new ToolError("glob: pattern is required");

@@ -13,6 +13,7 @@ const searchTimeoutMs = 60_000;
 export const grepTool: AgentTool = agentTool({
   name: "grep",
   readOnly: true,
+  onlyFiles: true,
   schema: z.object({ pattern: optionalText, path: optionalText }),
   check: ({ pattern }) => {
     if (pattern === "") throw new ToolError("grep: pattern is required");

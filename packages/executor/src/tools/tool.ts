@@ -2,6 +2,7 @@ import { posix } from "node:path";
 import { SandboxError } from "@glovebox/core";
 import type { Capabilities, Root, Sandbox } from "@glovebox/core";
 import { z } from "zod";
+import type { ResultBlock } from "../content.ts";
 
 /** An error result for the model: `message` is its whole text. */
 export class ToolError extends Error {
@@ -12,6 +13,8 @@ export interface ToolContext {
   readonly sandbox: Sandbox;
   /** Aborts when the call is dropped, or the worker stops. */
   readonly signal: AbortSignal;
+  /** The thread that the call is of; `undefined`: the primary one. */
+  readonly threadId: string | undefined;
   /** The most that this tool may take, in ms. */
   readonly timeoutMs: number;
   /** Makes the call happen at most once; absent where the provider keeps no record of calls. */
@@ -27,28 +30,32 @@ export interface AgentTool {
   readonly name: string;
   /** Changes nothing in the sandbox, so that such calls may overlap. */
   readonly readOnly: boolean;
+  /** Does nothing but look at or replace files. */
+  readonly onlyFiles: boolean;
   /** Whether such a sandbox can hold a call of it to at most one run. */
   keyed(capabilities: Capabilities): boolean;
   /**
    * Check the input, and get what runs it.
    * @throws {ToolError} what is wrong with the input, for the model
    */
-  prepare(input: unknown): (context: ToolContext) => Promise<string>;
+  prepare(input: unknown): (context: ToolContext) => Promise<string | ResultBlock>;
 }
 
 /** A tool from its schema and its run. */
 export function agentTool<Input>(tool: {
   readonly name: string;
   readonly readOnly: boolean;
+  readonly onlyFiles: boolean;
   /** Where text calls are emulated, they keep no record. Default: any. */
   readonly keyedText?: "native";
   readonly schema: z.ZodType<Input>;
   readonly check?: (input: Input) => void;
-  readonly run: (input: Input, context: ToolContext) => Promise<string>;
+  readonly run: (input: Input, context: ToolContext) => Promise<string | ResultBlock>;
 }): AgentTool {
   return {
     name: tool.name,
     readOnly: tool.readOnly,
+    onlyFiles: tool.onlyFiles,
     keyed: ({ calls, text }) => !tool.readOnly && calls !== false && (tool.keyedText === undefined || text === tool.keyedText),
     prepare: (raw) => {
       const input = parseInput(tool.name, tool.schema, withoutNulls(raw));

@@ -5,6 +5,7 @@ import { type AgentTool, ToolError, absolutePath, agentTool, fileFailure, option
 export const writeTool: AgentTool = agentTool({
   name: "write",
   readOnly: false,
+  onlyFiles: true,
   schema: z.object({ file_path: optionalText, content: optionalText }),
   check: ({ file_path: path }) => {
     if (path === "") throw new ToolError("write: file_path is required");
