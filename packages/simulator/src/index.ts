@@ -1,3 +1,4 @@
+export type { Behaviour } from "./behaviour.ts";
 export { VirtualClock, realClock, type Clock, type Timer } from "./clock.ts";
 export type { CredentialKind } from "./credentials.ts";
 export type { EndpointName } from "./endpoints.ts";
@@ -8,5 +9,15 @@ export type { LoggedRequest } from "./request-log.ts";
 export { scriptBrain, type Brain, type BrainContext, type Expectation, type InterruptPlan, type Script, type ToolCall, type Turn } from "./script.ts";
 export { parseScript, ScriptError } from "./script-schema.ts";
 export { startSimulator } from "./start.ts";
-export type { AgentSpec, Behaviour, CreateSessionOptions, SessionHandle, SimulatedEnvironment, Simulator, SimulatorOptions } from "./simulator.ts";
+export type {
+  AgentSpec,
+  CreateMemoryStoreOptions,
+  CreateSessionOptions,
+  MemoryStoreHandle,
+  SessionHandle,
+  SimulatedEnvironment,
+  Simulator,
+  SimulatorOptions,
+  StoreAttachment,
+} from "./simulator.ts";
 export type { ContentBlock, EventParams, JsonObject, SessionEvent, SessionStatus, StopReason, WireWork, WorkState } from "./wire.ts";

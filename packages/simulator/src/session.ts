@@ -1,3 +1,4 @@
+import type { Behaviour } from "./behaviour.ts";
 import { permissionOf, serverResultEvent, textBlocks, toolUseEvent, toRecord, toResult, type Call, type Thread } from "./calls.ts";
 import type { Clock } from "./clock.ts";
 import { mintId } from "./credentials.ts";
@@ -6,7 +7,6 @@ import { ApiFailure } from "./failure.ts";
 import type { CallRecord, CallResult } from "./report.ts";
 import type { ToolCall } from "./script.ts";
 import { StatusBoard } from "./session-status.ts";
-import type { Behaviour } from "./simulator.ts";
 import type { ContentBlock, EventParams, JsonObject, SessionEvent, SessionStatus, StopReason } from "./wire.ts";
 
 const interruptedText = "Tool execution was interrupted before completion. Please retry.";

@@ -1,3 +1,4 @@
+import type { Behaviour } from "./behaviour.ts";
 import type { Clock } from "./clock.ts";
 import type { AddedFault, RequestFault, StreamFault } from "./faults.ts";
 import type { SessionReport } from "./report.ts";
@@ -13,38 +14,6 @@ export interface AgentSpec {
   readonly skills?: readonly { readonly type: "anthropic" | "custom"; readonly skill_id: string; readonly version: string }[];
   /** Plays the model of sessions that are created over the API. Default: one that ends every turn at once and says nothing. */
   readonly brain?: Brain | Script;
-}
-
-/** Every point on which nothing is published, and a position for it. */
-export interface Behaviour {
-  /** Lease duration without a heartbeat. Default 120,000. */
-  readonly leaseTtlMs: number;
-  /** Bounds for `desired_ttl_seconds`. Default 5,000 to 300,000; outside is clamped. */
-  readonly leaseTtlBoundsMs: readonly [number, number];
-  /** Used when a poll names none. Default 5,000. */
-  readonly reclaimOlderThanMs: number;
-  /** How a poll says "nothing". Default `null` (200 and JSON `null`); `no_content` is 204, `empty` 200 with a JSON content type and no body. */
-  readonly emptyPoll: "null" | "no_content" | "empty";
-  /** Form of `work.secret`. Default `unpadded`. */
-  readonly workSecret: "unpadded" | "padded" | "extra_fields" | "api_base_url" | "no_token" | "garbage" | "absent";
-  /** Ack of an item that is not queued any more. Default `idempotent`. */
-  readonly secondAck: "idempotent" | "conflict" | "not_found";
-  /** A credential on another environment's or session's path. Default 403. */
-  readonly foreignStatus: 403 | 404;
-  /** A result for a call that still waits for its confirmation. Default `refuse` (400). */
-  readonly resultBeforeConfirmation: "refuse" | "accept";
-  /** A result of the other kind than its call. Default `refuse` (400); `ignore` stores it and leaves the call open. */
-  readonly wrongKindResult: "refuse" | "ignore";
-  /** A text block without text. Default `refuse` (400). */
-  readonly emptyText: "refuse" | "accept";
-  /** After an `allow`, until the result: does the session show `running`, or idle anew with what is open? Default `running`. */
-  readonly afterAllow: "running" | "requires_action";
-  /** From an interrupt's arrival to its application. Default 0. */
-  readonly interruptLagMs: number;
-  /** What keeps a silent stream open. Default `ping` every 15,000 ms. */
-  readonly keepAlive: { readonly kind: "ping" | "comment"; readonly intervalMs: number } | false;
-  /** Line ends of stream frames. Default `lf`. */
-  readonly lineEnds: "lf" | "crlf";
 }
 
 export interface SimulatorOptions {
@@ -74,6 +43,37 @@ export interface CreateSessionOptions {
   readonly agent?: string | AgentSpec;
   /** Default `simulator.environmentId`. */
   readonly environmentId?: string;
+  /** Memory stores that it has, by id. Default: none. */
+  readonly memoryStores?: readonly StoreAttachment[];
+}
+
+export interface StoreAttachment {
+  readonly id: string;
+  /** Default `read_write`. */
+  readonly access?: "read_write" | "read_only";
+  readonly instructions?: string;
+}
+
+export interface CreateMemoryStoreOptions {
+  /** Its mount path is made of it. */
+  readonly name: string;
+  /** Default: empty. */
+  readonly description?: string;
+  /** Contents by path; a path starts with `/`. Default: none. */
+  readonly memories?: Readonly<Record<string, string>>;
+}
+
+/** A memory store from the application's side. Its methods do what the API's calls do, without HTTP. */
+export interface MemoryStoreHandle {
+  readonly id: string;
+  readonly name: string;
+  /** Contents by path, as they are now. */
+  readonly memories: Readonly<Record<string, string>>;
+  /** Create a memory or overwrite it, as another client would. @throws {ApiFailure} what the API would refuse */
+  write(path: string, content: string): void;
+  /** @throws {ApiFailure} 404 */
+  remove(path: string): void;
+  archive(): void;
 }
 
 /** A session from the application's and the test's side. Its methods do what the API's calls do, without HTTP. */
@@ -130,6 +130,10 @@ export interface Simulator extends AsyncDisposable {
   createSession(options?: CreateSessionOptions): SessionHandle;
   /** The handle of a session, however it was created. */
   session(id: string): SessionHandle | undefined;
+  /** @throws {ApiFailure} what the API would refuse */
+  createMemoryStore(options: CreateMemoryStoreOptions): MemoryStoreHandle;
+  /** The handle of a memory store, however it was created. */
+  memoryStore(id: string): MemoryStoreHandle | undefined;
   /** Another self-hosted environment with a key of its own. */
   createEnvironment(name?: string): SimulatedEnvironment;
   /** From now on the key is refused (401). Default: the first environment's. */
