@@ -10,6 +10,7 @@ import { WorkQueue } from "./queue.ts";
 import { scriptBrain, type Brain, type Script } from "./script.ts";
 import { checkScript } from "./script-schema.ts";
 import { Session } from "./session.ts";
+import { Skills } from "./skills.ts";
 import type { AgentSpec } from "./simulator.ts";
 import type { EventParams, JsonObject } from "./wire.ts";
 import { wireAgent } from "./wire-session.ts";
@@ -59,6 +60,7 @@ export class ControlPlane {
   readonly credentials: Credentials = new Credentials();
   readonly faults: FaultPlan = new FaultPlan();
   readonly memoryStores: MemoryStores;
+  readonly skills: Skills;
   readonly sessions: Map<string, SessionRecord> = new Map();
   readonly #environments = new Map<string, Environment>();
   readonly #agents: ReadonlyMap<string, AgentSpec>;
@@ -68,6 +70,7 @@ export class ControlPlane {
     this.clock = clock;
     this.behaviour = behaviour;
     this.memoryStores = new MemoryStores(clock, behaviour);
+    this.skills = new Skills(clock);
     this.#agents = agents;
   }
 

@@ -32,7 +32,16 @@ export type EndpointName =
   | "memories.delete"
   | "memory_versions.list"
   | "memory_versions.retrieve"
-  | "memory_versions.redact";
+  | "memory_versions.redact"
+  | "skills.create"
+  | "skills.list"
+  | "skills.retrieve"
+  | "skills.delete"
+  | "skill_versions.create"
+  | "skill_versions.list"
+  | "skill_versions.retrieve"
+  | "skill_versions.delete"
+  | "skill_versions.content";
 
 type Kind = Credential["kind"];
 type Kinds = readonly Kind[];
@@ -46,6 +55,7 @@ const workers: Kinds = ["environment_key", "sessions_token"];
 const environment = "/v1/environments/:environment";
 const session = "/v1/sessions/:session";
 const store = "/v1/memory_stores/:store";
+const skill = "/v1/skills/:skill";
 
 /** Source: reference 3.3. Stores as a whole are the application's: a sessions token has its session, and with it what is in the stores attached. */
 const table: Readonly<Record<EndpointName, Row>> = {
@@ -81,10 +91,19 @@ const table: Readonly<Record<EndpointName, Row>> = {
   "memory_versions.list": ["GET", `${store}/memory_versions`, ["api_key", "sessions_token"]],
   "memory_versions.retrieve": ["GET", `${store}/memory_versions/:version`, ["api_key", "sessions_token"]],
   "memory_versions.redact": ["POST", `${store}/memory_versions/:version/redact`, application, ["sessions_token"]],
+  "skills.create": ["POST", "/v1/skills", application, workers],
+  "skills.list": ["GET", "/v1/skills", application, workers],
+  "skills.retrieve": ["GET", skill, application, workers],
+  "skills.delete": ["DELETE", skill, application, workers],
+  "skill_versions.create": ["POST", `${skill}/versions`, application, workers],
+  "skill_versions.list": ["GET", `${skill}/versions`, application, workers],
+  "skill_versions.retrieve": ["GET", `${skill}/versions/:version`, everyone],
+  "skill_versions.delete": ["DELETE", `${skill}/versions/:version`, application, workers],
+  "skill_versions.content": ["GET", `${skill}/versions/:version/content`, everyone],
 };
 
 /** Which `anthropic-beta` a path is behind. `memory`: either of two, and not both. */
-export type Gate = "managed_agents" | "memory";
+export type Gate = "managed_agents" | "memory" | "none";
 
 export interface Endpoint {
   readonly name: EndpointName;
@@ -105,7 +124,7 @@ interface Pattern {
 }
 
 const patterns: readonly Pattern[] = Object.entries(table).map(([name, [method, path, allows, undocumented = []]]) => ({
-  endpoint: { name: name as EndpointName, gate: path.startsWith("/v1/memory_stores") ? "memory" : "managed_agents", allows, undocumented },
+  endpoint: { name: name as EndpointName, gate: gateOf(path), allows, undocumented },
   method,
   segments: path.split("/"),
 }));
@@ -127,6 +146,11 @@ export function matchEndpoint(method: string, path: string): Match | undefined {
     if (matches) return { endpoint: pattern.endpoint, parameters };
   }
   return undefined;
+}
+
+function gateOf(path: string): Gate {
+  if (path.startsWith("/v1/skills")) return "none";
+  return path.startsWith("/v1/memory_stores") ? "memory" : "managed_agents";
 }
 
 function decodeSegment(segment: string): string | undefined {

@@ -1,3 +1,4 @@
+export type { ArchiveMember, MemberKind } from "./archive.ts";
 export type { Behaviour } from "./behaviour.ts";
 export { VirtualClock, realClock, type Clock, type Timer } from "./clock.ts";
 export type { CredentialKind } from "./credentials.ts";
@@ -13,11 +14,15 @@ export type {
   AgentSpec,
   CreateMemoryStoreOptions,
   CreateSessionOptions,
+  CreateSkillOptions,
   MemoryStoreHandle,
   SessionHandle,
   SimulatedEnvironment,
   Simulator,
   SimulatorOptions,
+  SkillHandle,
+  SkillReference,
   StoreAttachment,
 } from "./simulator.ts";
+export type { SkillContent, SkillFile } from "./skills.ts";
 export type { ContentBlock, EventParams, JsonObject, SessionEvent, SessionStatus, StopReason, WireWork, WorkState } from "./wire.ts";

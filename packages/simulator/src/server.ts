@@ -155,6 +155,7 @@ function faultFailure(fault: RequestFault | undefined, status: number): ApiFailu
 
 /** @throws {ApiFailure} 400: two that exclude each other */
 function opens(gate: Gate, betas: readonly string[]): boolean {
+  if (gate === "none") return true;
   const [agents, memory] = [betas.includes(betaHeaders.managedAgents), betas.includes(betaHeaders.memory)];
   if (gate === "managed_agents") return agents;
   if (agents && memory) {

@@ -4,6 +4,7 @@ import type { AddedFault, RequestFault, StreamFault } from "./faults.ts";
 import type { SessionReport } from "./report.ts";
 import type { LoggedRequest } from "./request-log.ts";
 import type { Brain, Script } from "./script.ts";
+import type { SkillContent } from "./skills.ts";
 import type { ContentBlock, EventParams, JsonObject, SessionEvent, SessionStatus, WireWork } from "./wire.ts";
 
 /** What an agent is to the simulator: what `session.agent` shows, and who plays its model. */
@@ -11,7 +12,7 @@ export interface AgentSpec {
   readonly name?: string;
   readonly system?: string | null;
   readonly tools?: readonly JsonObject[];
-  readonly skills?: readonly { readonly type: "anthropic" | "custom"; readonly skill_id: string; readonly version: string }[];
+  readonly skills?: readonly SkillReference[];
   /** Plays the model of sessions that are created over the API. Default: one that ends every turn at once and says nothing. */
   readonly brain?: Brain | Script;
 }
@@ -52,6 +53,32 @@ export interface StoreAttachment {
   /** Default `read_write`. */
   readonly access?: "read_write" | "read_only";
   readonly instructions?: string;
+}
+
+/** How an agent names a skill. `version` may be `latest`. */
+export interface SkillReference {
+  readonly type: "anthropic" | "custom";
+  readonly skill_id: string;
+  readonly version: string;
+}
+
+export interface CreateSkillOptions extends SkillContent {
+  /** The directory that workers give it. Any text: what a worker makes of a hostile one can be tested. */
+  readonly name: string;
+  /** Default: a fresh one. Skills of the service have words such as `pdf`. */
+  readonly id?: string;
+  /** Default `custom`. */
+  readonly source?: "custom" | "anthropic";
+}
+
+export interface SkillHandle {
+  readonly id: string;
+  /** Ids, oldest first. */
+  readonly versions: readonly string[];
+  /** For an agent's `skills`. Default version: `latest`. */
+  reference(version?: string): SkillReference;
+  /** Returns the new version's id. */
+  addVersion(content: SkillContent): string;
 }
 
 export interface CreateMemoryStoreOptions {
@@ -134,6 +161,8 @@ export interface Simulator extends AsyncDisposable {
   createMemoryStore(options: CreateMemoryStoreOptions): MemoryStoreHandle;
   /** The handle of a memory store, however it was created. */
   memoryStore(id: string): MemoryStoreHandle | undefined;
+  /** @throws {RangeError} members that its format has no place for */
+  createSkill(options: CreateSkillOptions): SkillHandle;
   /** Another self-hosted environment with a key of its own. */
   createEnvironment(name?: string): SimulatedEnvironment;
   /** From now on the key is refused (401). Default: the first environment's. */

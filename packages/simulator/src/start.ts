@@ -13,6 +13,8 @@ import type { Handlers } from "./request.ts";
 import { RequestLog } from "./request-log.ts";
 import { createApiServer } from "./server.ts";
 import { sessionHandlers } from "./session-handlers.ts";
+import { skillHandle } from "./skill-handle.ts";
+import { skillHandlers } from "./skill-handlers.ts";
 import type { CreateSessionOptions, SessionHandle, Simulator, SimulatorOptions } from "./simulator.ts";
 import { wireWork } from "./work-item.ts";
 import { workHandlers } from "./work-handlers.ts";
@@ -37,7 +39,13 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
 
   const host = options.host ?? "127.0.0.1";
   let url = "";
-  const handlers: Handlers = { ...workHandlers(plane, () => url), ...sessionHandlers(plane), ...eventHandlers(plane), ...memoryHandlers(plane) };
+  const handlers: Handlers = {
+    ...workHandlers(plane, () => url),
+    ...sessionHandlers(plane),
+    ...eventHandlers(plane),
+    ...memoryHandlers(plane),
+    ...skillHandlers(plane),
+  };
   const server = createApiServer(plane, handlers, log);
   server.listen(options.port ?? 0, host);
   await once(server, "listening");
@@ -70,6 +78,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       const store = plane.memoryStores.find(id);
       return store && memoryStoreHandle(plane, store);
     },
+    createSkill: (skill) => skillHandle(plane.skills, plane.skills.create(skill)),
     createEnvironment(name = "another") {
       const { id } = plane.createEnvironment(name);
       return { id, key: issueKey(id) };

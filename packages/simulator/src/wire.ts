@@ -80,7 +80,8 @@ export function timestampOfMicros(epochMicros: number): string {
 }
 
 /** Values of `anthropic-beta`. */
-export const betaHeaders: { readonly managedAgents: string; readonly memory: string } = {
+export const betaHeaders: { readonly managedAgents: string; readonly memory: string; readonly oldSkills: string } = {
   managedAgents: "managed-agents-2026-04-01",
   memory: "agent-memory-2026-07-22",
+  oldSkills: "skills-2025-10-02",
 };
