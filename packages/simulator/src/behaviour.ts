@@ -38,6 +38,12 @@ export interface Behaviour {
   readonly readOnlyWriteStatus: 400 | 403 | 409;
   /** A write to an archived store, and its attachment to a new session. Default 400. */
   readonly archivedStoreStatus: 400 | 403 | 409;
+  /** Bounds of the wait before a webhook is tried again. Default 5,000 to 120,000, as documented; shorter ones scale it for real time. */
+  readonly webhookDelayBoundsMs: readonly [number, number];
+  /** How long a webhook's endpoint has to answer. Default 10,000. */
+  readonly webhookTimeoutMs: number;
+  /** Dropped events in a row after which an endpoint is disabled. Default 20. */
+  readonly webhookDisabledAfter: number;
 }
 
 export const defaultBehaviour: Behaviour = {
@@ -60,4 +66,7 @@ export const defaultBehaviour: Behaviour = {
   mountPathClash: "number",
   readOnlyWriteStatus: 403,
   archivedStoreStatus: 400,
+  webhookDelayBoundsMs: [5_000, 120_000],
+  webhookTimeoutMs: 10_000,
+  webhookDisabledAfter: 20,
 };

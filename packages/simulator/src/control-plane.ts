@@ -12,6 +12,7 @@ import { checkScript } from "./script-schema.ts";
 import { Session } from "./session.ts";
 import { Skills } from "./skills.ts";
 import type { AgentSpec } from "./simulator.ts";
+import { Webhooks } from "./webhooks.ts";
 import type { EventParams, JsonObject } from "./wire.ts";
 import { wireAgent } from "./wire-session.ts";
 import type { WorkItem } from "./work-item.ts";
@@ -59,6 +60,7 @@ export class ControlPlane {
   readonly behaviour: Behaviour;
   readonly credentials: Credentials = new Credentials();
   readonly faults: FaultPlan = new FaultPlan();
+  readonly webhooks: Webhooks;
   readonly memoryStores: MemoryStores;
   readonly skills: Skills;
   readonly sessions: Map<string, SessionRecord> = new Map();
@@ -69,7 +71,8 @@ export class ControlPlane {
   constructor(clock: Clock, behaviour: Behaviour, agents: ReadonlyMap<string, AgentSpec>) {
     this.clock = clock;
     this.behaviour = behaviour;
-    this.memoryStores = new MemoryStores(clock, behaviour);
+    this.webhooks = new Webhooks(clock, behaviour, this.faults);
+    this.memoryStores = new MemoryStores(clock, behaviour, this.webhooks);
     this.skills = new Skills(clock);
     this.#agents = agents;
   }
@@ -124,6 +127,7 @@ export class ControlPlane {
       archivedAtMs: null,
     };
     this.sessions.set(session.id, record);
+    session.log.listen((event) => this.webhooks.tellOfSession(session.id, event));
     wake();
     if (request.events.length > 0) session.accept(request.events);
     return record;
@@ -149,6 +153,7 @@ export class ControlPlane {
   }
 
   close(): void {
+    this.webhooks.close();
     for (const record of this.sessions.values()) {
       record.session.abandon();
       for (const stream of record.streams) stream.end();

@@ -43,7 +43,23 @@ const alphabet = "0123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 
 /** A fresh id such as `sesn_01…`: the prefix, then 24 random characters. Treat the form as opaque. */
 export function mintId(
-  prefix: "env" | "work" | "sesn" | "sevt" | "sthr" | "agent" | "req" | "hc" | "apikey" | "memstore" | "mem" | "memver" | "skill" | "skver",
+  prefix:
+    | "env"
+    | "work"
+    | "sesn"
+    | "sevt"
+    | "sthr"
+    | "agent"
+    | "req"
+    | "hc"
+    | "apikey"
+    | "memstore"
+    | "mem"
+    | "memver"
+    | "skill"
+    | "skver"
+    | "whe"
+    | "wrkspc",
 ): string {
   let text = `${prefix}_01`;
   for (const byte of randomBytes(22)) text += alphabet[byte % alphabet.length];

@@ -4,7 +4,7 @@ export { VirtualClock, realClock, type Clock, type Timer } from "./clock.ts";
 export type { CredentialKind } from "./credentials.ts";
 export type { EndpointName } from "./endpoints.ts";
 export { ApiFailure } from "./failure.ts";
-export type { AddedFault, RequestFault, StreamFault, StreamFaultKind } from "./faults.ts";
+export type { AddedFault, RequestFault, StreamFault, StreamFaultKind, WebhookFault, WebhookFaultKind } from "./faults.ts";
 export type { CallRecord, CallResult, Failure, SessionReport } from "./report.ts";
 export type { LoggedRequest } from "./request-log.ts";
 export { scriptBrain, type Brain, type BrainContext, type Expectation, type InterruptPlan, type Script, type ToolCall, type Turn } from "./script.ts";
@@ -15,6 +15,7 @@ export type {
   CreateMemoryStoreOptions,
   CreateSessionOptions,
   CreateSkillOptions,
+  CreateWebhookOptions,
   MemoryStoreHandle,
   SessionHandle,
   SimulatedEnvironment,
@@ -23,6 +24,8 @@ export type {
   SkillHandle,
   SkillReference,
   StoreAttachment,
+  WebhookHandle,
 } from "./simulator.ts";
 export type { SkillContent, SkillFile } from "./skills.ts";
+export type { WebhookAttempt, WebhookDisabledBecause, WebhookEvent, WebhookEventType } from "./webhooks.ts";
 export type { ContentBlock, EventParams, JsonObject, SessionEvent, SessionStatus, StopReason, WireWork, WorkState } from "./wire.ts";

@@ -5,6 +5,7 @@ import { ApiFailure } from "./failure.ts";
 import { MemoryStore } from "./memory-store.ts";
 import { mergeMetadata } from "./metadata.ts";
 import { parseWith } from "./request.ts";
+import type { Webhooks } from "./webhooks.ts";
 
 const maxStoresOfSession = 8;
 
@@ -46,11 +47,14 @@ export class MemoryStores {
   readonly #clock: Clock;
   readonly #behaviour: Behaviour;
   readonly #stores = new Map<string, MemoryStore>();
+  readonly #webhooks: Webhooks;
   #created = 0;
 
-  constructor(clock: Clock, behaviour: Behaviour) {
+  /** @param webhooks are told of new, archived and deleted stores */
+  constructor(clock: Clock, behaviour: Behaviour, webhooks: Webhooks) {
     this.#clock = clock;
     this.#behaviour = behaviour;
+    this.#webhooks = webhooks;
   }
 
   /** Oldest first. */
@@ -75,6 +79,7 @@ export class MemoryStores {
     const fields = { name: body.name, description: body.description ?? "", metadata: mergeMetadata({}, body.metadata ?? {}) };
     const store = new MemoryStore(this.#clock, this.#created++, fields);
     this.#stores.set(store.id, store);
+    this.#webhooks.tell("memory_store.created", store.id);
     return store;
   }
 
@@ -94,10 +99,12 @@ export class MemoryStores {
     if (store.archivedAtMs !== null) return;
     store.archivedAtMs = this.#clock.now();
     store.updatedAtMs = store.archivedAtMs;
+    this.#webhooks.tell("memory_store.archived", store.id);
   }
 
   delete(store: MemoryStore): void {
     this.#stores.delete(store.id);
+    this.#webhooks.tell("memory_store.deleted", store.id);
   }
 
   /** @throws {ApiFailure} `archivedStoreStatus` */

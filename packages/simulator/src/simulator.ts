@@ -1,10 +1,11 @@
 import type { Behaviour } from "./behaviour.ts";
 import type { Clock } from "./clock.ts";
-import type { AddedFault, RequestFault, StreamFault } from "./faults.ts";
+import type { AddedFault, RequestFault, StreamFault, WebhookFault } from "./faults.ts";
 import type { SessionReport } from "./report.ts";
 import type { LoggedRequest } from "./request-log.ts";
 import type { Brain, Script } from "./script.ts";
 import type { SkillContent } from "./skills.ts";
+import type { WebhookAttempt, WebhookDisabledBecause, WebhookEventType } from "./webhooks.ts";
 import type { ContentBlock, EventParams, JsonObject, SessionEvent, SessionStatus, WireWork } from "./wire.ts";
 
 /** What an agent is to the simulator: what `session.agent` shows, and who plays its model. */
@@ -140,6 +141,25 @@ export interface SessionHandle {
   expireLease(): void;
 }
 
+export interface CreateWebhookOptions {
+  /** `http:` and a loopback host: the simulator never sends anywhere else. */
+  readonly url: string;
+  /** Default: all that it sends. */
+  readonly types?: readonly WebhookEventType[];
+}
+
+export interface WebhookHandle {
+  /** For `ANTHROPIC_WEBHOOK_SIGNING_KEY`. */
+  readonly signingKey: string;
+  /** `null` while it is enabled. */
+  readonly disabledBecause: WebhookDisabledBecause | null;
+  /** Answered or given up, in that order. */
+  readonly attempts: readonly WebhookAttempt[];
+  /** The first attempt, past or to come, for which `matches` is true. Rejects with the signal's reason. */
+  waitForAttempt(matches: (attempt: WebhookAttempt) => boolean, signal?: AbortSignal): Promise<WebhookAttempt>;
+  remove(): void;
+}
+
 export interface SimulatedEnvironment {
   readonly id: string;
   readonly key: string;
@@ -171,10 +191,13 @@ export interface Simulator extends AsyncDisposable {
   issueEnvironmentKey(environmentId?: string): string;
   /** Queue an item that is no session. `typed: false` leaves `data.type` out. */
   enqueueHealthcheck(options?: { readonly environmentId?: string; readonly typed?: boolean }): WireWork;
+  /** @throws {TypeError} `url` is none that the simulator sends to */
+  createWebhook(options: CreateWebhookOptions): WebhookHandle;
   readonly requests: readonly LoggedRequest[];
   /** The first answered request, past or to come, for which `matches` is true. */
   waitForRequest(matches: (request: LoggedRequest) => boolean, signal?: AbortSignal): Promise<LoggedRequest>;
   addRequestFault(fault: RequestFault): AddedFault;
   addStreamFault(fault: StreamFault): AddedFault;
+  addWebhookFault(fault: WebhookFault): AddedFault;
   clearFaults(): void;
 }

@@ -16,6 +16,7 @@ import { sessionHandlers } from "./session-handlers.ts";
 import { skillHandle } from "./skill-handle.ts";
 import { skillHandlers } from "./skill-handlers.ts";
 import type { CreateSessionOptions, SessionHandle, Simulator, SimulatorOptions } from "./simulator.ts";
+import { webhookHandle } from "./webhook-handle.ts";
 import { wireWork } from "./work-item.ts";
 import { workHandlers } from "./work-handlers.ts";
 
@@ -89,12 +90,14 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       const id = mintId("hc");
       return wireWork(plane.environment(environmentId).queue.enqueue(typed ? { type: "healthcheck", id } : { id }));
     },
+    createWebhook: ({ url: target, types }) => webhookHandle(plane.webhooks, plane.webhooks.subscribe(target, types)),
     get requests() {
       return log.all();
     },
     waitForRequest: (matches, signal) => log.waitFor(matches, signal),
     addRequestFault: (fault) => plane.faults.addRequestFault(fault),
     addStreamFault: (fault) => plane.faults.addStreamFault(fault),
+    addWebhookFault: (fault) => plane.faults.addWebhookFault(fault),
     clearFaults: () => plane.faults.clear(),
     async [Symbol.asyncDispose]() {
       keepAlive?.cancel();
