@@ -185,7 +185,7 @@ export class Dispatcher {
     if (typeof id !== "string") return;
     this.#answered.add(id);
     const open = this.#open.get(id);
-    const isForeign = open !== undefined && open.readOnly === undefined;
+    const isForeign = open !== undefined && open.traits === undefined;
     if (!this.#begun.has(id) && !isForeign) this.#ranElsewhere = true;
   }
 

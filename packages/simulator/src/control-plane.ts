@@ -1,15 +1,20 @@
+import type { Behaviour } from "./behaviour.ts";
 import type { Clock } from "./clock.ts";
 import { Credentials, mintId } from "./credentials.ts";
 import type { EventStream } from "./event-stream.ts";
 import { ApiFailure } from "./failure.ts";
 import { FaultPlan } from "./faults.ts";
+import { MemoryStores, type Attachment, type AttachmentParams } from "./memory-stores.ts";
 import { play, type Play } from "./play.ts";
 import { WorkQueue } from "./queue.ts";
 import { scriptBrain, type Brain, type Script } from "./script.ts";
 import { checkScript } from "./script-schema.ts";
 import { Session } from "./session.ts";
-import type { AgentSpec, Behaviour } from "./simulator.ts";
-import { timestamp, type EventParams, type JsonObject } from "./wire.ts";
+import { Skills } from "./skills.ts";
+import type { AgentSpec } from "./simulator.ts";
+import { Webhooks } from "./webhooks.ts";
+import type { EventParams, JsonObject } from "./wire.ts";
+import { wireAgent } from "./wire-session.ts";
 import type { WorkItem } from "./work-item.ts";
 
 export interface Environment {
@@ -22,8 +27,11 @@ export interface Environment {
 /** A session with what surrounds it: how the API shows it, who plays its model, who watches its stream. */
 export interface SessionRecord {
   readonly session: Session;
+  /** Grows with each session. */
+  readonly sequence: number;
   readonly environment: Environment;
   readonly agent: JsonObject;
+  readonly memoryStores: readonly Attachment[];
   readonly play: Play;
   readonly streams: Set<EventStream>;
   readonly work: WorkItem[];
@@ -42,6 +50,7 @@ export interface NewSession {
   readonly brain?: Brain;
   readonly title: string | null;
   readonly metadata: Readonly<Record<string, string>>;
+  readonly memoryStores: readonly AttachmentParams[];
   readonly events: readonly EventParams[];
 }
 
@@ -51,13 +60,20 @@ export class ControlPlane {
   readonly behaviour: Behaviour;
   readonly credentials: Credentials = new Credentials();
   readonly faults: FaultPlan = new FaultPlan();
+  readonly webhooks: Webhooks;
+  readonly memoryStores: MemoryStores;
+  readonly skills: Skills;
   readonly sessions: Map<string, SessionRecord> = new Map();
   readonly #environments = new Map<string, Environment>();
   readonly #agents: ReadonlyMap<string, AgentSpec>;
+  #created = 0;
 
   constructor(clock: Clock, behaviour: Behaviour, agents: ReadonlyMap<string, AgentSpec>) {
     this.clock = clock;
     this.behaviour = behaviour;
+    this.webhooks = new Webhooks(clock, behaviour, this.faults);
+    this.memoryStores = new MemoryStores(clock, behaviour, this.webhooks);
+    this.skills = new Skills(clock);
     this.#agents = agents;
   }
 
@@ -71,7 +87,7 @@ export class ControlPlane {
   /** @throws {ApiFailure} 404 */
   environment(id: string): Environment {
     const environment = this.#environments.get(id);
-    if (environment === undefined) throw new ApiFailure(404, `Environment ${id} not found.`, { error_code: "environment_not_found" });
+    if (environment === undefined) throw new ApiFailure(404, `Environment ${id} not found.`, { details: { error_code: "environment_not_found" } });
     return environment;
   }
 
@@ -82,11 +98,12 @@ export class ControlPlane {
     return record;
   }
 
-  /** @throws {ApiFailure} 404: unknown environment or agent */
+  /** @throws {ApiFailure} 404: unknown environment, agent or memory store; what else {@link MemoryStores.attach} refuses */
   createSession(request: NewSession): SessionRecord {
     const environment = this.environment(request.environmentId);
     const spec = request.agent ?? this.#agents.get(request.agentId);
     if (spec === undefined) throw new ApiFailure(404, `Agent ${request.agentId} not found.`);
+    const memoryStores = this.memoryStores.attach(request.memoryStores);
     const work: WorkItem[] = [];
     const wake = (): void => {
       const live = work.at(-1);
@@ -97,8 +114,10 @@ export class ControlPlane {
     const session = new Session(agent.name, { clock: this.clock, behaviour: this.behaviour, wake, deleted: () => this.#forget(record) });
     const record: SessionRecord = {
       session,
+      sequence: this.#created++,
       environment,
       agent,
+      memoryStores,
       play: play(session, request.brain ?? toBrain(spec.brain ?? { turns: [] }), this.clock),
       streams: new Set(),
       work,
@@ -108,6 +127,7 @@ export class ControlPlane {
       archivedAtMs: null,
     };
     this.sessions.set(session.id, record);
+    session.log.listen((event) => this.webhooks.tellOfSession(session.id, event));
     wake();
     if (request.events.length > 0) session.accept(request.events);
     return record;
@@ -133,6 +153,7 @@ export class ControlPlane {
   }
 
   close(): void {
+    this.webhooks.close();
     for (const record of this.sessions.values()) {
       record.session.abandon();
       for (const stream of record.streams) stream.end();
@@ -152,48 +173,6 @@ export function toBrain(source: Brain | Script): Brain {
   if (typeof source === "function") return source;
   checkScript(source);
   return scriptBrain(source);
-}
-
-export function wireSession(record: SessionRecord): JsonObject {
-  const { session } = record;
-  return {
-    id: session.id,
-    type: "session",
-    status: session.status,
-    environment_id: record.environment.id,
-    agent: record.agent,
-    resources: [],
-    metadata: record.metadata,
-    title: record.title,
-    vault_ids: [],
-    budget: null,
-    usage: { ...session.usage, active_seconds: session.activeSeconds },
-    stats: { active_seconds: session.activeSeconds },
-    outcome_evaluations: [],
-    deployment_id: null,
-    created_at: timestamp(session.createdAtMs),
-    updated_at: timestamp(record.updatedAtMs),
-    archived_at: record.archivedAtMs === null ? null : timestamp(record.archivedAtMs),
-  };
-}
-
-function wireAgent(id: string, spec: AgentSpec): JsonObject & { readonly name: string } {
-  return {
-    type: "agent",
-    id,
-    version: 1,
-    name: spec.name ?? id,
-    description: null,
-    system: spec.system ?? null,
-    model: { id: "scripted" },
-    tools: spec.tools ?? [
-      { type: "agent_toolset_20260401", configs: [], default_config: { enabled: true, permission_policy: { type: "always_allow" } } },
-    ],
-    mcp_servers: [],
-    skills: spec.skills ?? [],
-    multiagent: null,
-    execution_identity: { type: "api_key" },
-  };
 }
 
 function refuseWhileRunning(record: SessionRecord, verb: string): void {

@@ -2,7 +2,8 @@ import { randomBytes } from "node:crypto";
 
 /** Who is calling, told from the credential's value and never from the header that carried it. */
 export type Credential =
-  | { readonly kind: "api_key" }
+  /** `id` names the key in records, and is no secret. */
+  | { readonly kind: "api_key"; readonly id: string }
   | { readonly kind: "environment_key"; readonly environmentId: string }
   | { readonly kind: "sessions_token"; readonly environmentId: string; readonly workId: string; readonly sessionId: string };
 
@@ -29,13 +30,6 @@ export class Credentials {
     this.#byValue.delete(value);
   }
 
-  /** Make every credential of `kind` that belongs to the environment unknown. */
-  revokeAll(kind: "environment_key" | "sessions_token", environmentId: string): void {
-    for (const [value, credential] of this.#byValue) {
-      if (credential.kind === kind && credential.environmentId === environmentId) this.#byValue.delete(value);
-    }
-  }
-
   /** Reads `authorization: Bearer`, else `x-api-key`. */
   identify(authorization: string | undefined, apiKey: string | undefined): Credential | "missing" | "refused" {
     const bearer = authorization === undefined ? undefined : /^Bearer +(\S+)$/i.exec(authorization)?.[1];
@@ -48,7 +42,25 @@ export class Credentials {
 const alphabet = "0123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 
 /** A fresh id such as `sesn_01…`: the prefix, then 24 random characters. Treat the form as opaque. */
-export function mintId(prefix: "env" | "work" | "sesn" | "sevt" | "sthr" | "agent" | "req" | "hc"): string {
+export function mintId(
+  prefix:
+    | "env"
+    | "work"
+    | "sesn"
+    | "sevt"
+    | "sthr"
+    | "agent"
+    | "req"
+    | "hc"
+    | "apikey"
+    | "memstore"
+    | "mem"
+    | "memver"
+    | "skill"
+    | "skver"
+    | "whe"
+    | "wrkspc",
+): string {
   let text = `${prefix}_01`;
   for (const byte of randomBytes(22)) text += alphabet[byte % alphabet.length];
   return text;

@@ -18,41 +18,98 @@ export type EndpointName =
   | "sessions.archive"
   | "events.list"
   | "events.stream"
-  | "events.send";
+  | "events.send"
+  | "memory_stores.create"
+  | "memory_stores.list"
+  | "memory_stores.retrieve"
+  | "memory_stores.update"
+  | "memory_stores.delete"
+  | "memory_stores.archive"
+  | "memories.list"
+  | "memories.create"
+  | "memories.retrieve"
+  | "memories.update"
+  | "memories.delete"
+  | "memory_versions.list"
+  | "memory_versions.retrieve"
+  | "memory_versions.redact"
+  | "skills.create"
+  | "skills.list"
+  | "skills.retrieve"
+  | "skills.delete"
+  | "skill_versions.create"
+  | "skill_versions.list"
+  | "skill_versions.retrieve"
+  | "skill_versions.delete"
+  | "skill_versions.content";
 
-type Kinds = readonly Credential["kind"][];
+type Kind = Credential["kind"];
+type Kinds = readonly Kind[];
+
+/** Method, path, who may call it, and for whom the documentation says neither yes nor no. */
+type Row = readonly [method: "GET" | "POST" | "DELETE", path: string, allows: Kinds, undocumented?: Kinds];
 
 const everyone: Kinds = ["api_key", "environment_key", "sessions_token"];
 const application: Kinds = ["api_key"];
+const workers: Kinds = ["environment_key", "sessions_token"];
+const environment = "/v1/environments/:environment";
+const session = "/v1/sessions/:session";
+const store = "/v1/memory_stores/:store";
+const skill = "/v1/skills/:skill";
 
-/**
- * Method, path and the credentials that may call it. Source: reference 3.3; where it is silent (API keys on poll, ack and heartbeat, sessions
- * tokens on stats) the call is refused, so that nothing works here by accident.
- */
-const table: Readonly<Record<EndpointName, readonly ["GET" | "POST" | "DELETE", string, Kinds]>> = {
-  "environments.retrieve": ["GET", "/v1/environments/:environment", application],
-  "work.poll": ["GET", "/v1/environments/:environment/work/poll", ["environment_key"]],
-  "work.stats": ["GET", "/v1/environments/:environment/work/stats", ["api_key", "environment_key"]],
-  "work.list": ["GET", "/v1/environments/:environment/work", ["environment_key"]],
-  "work.retrieve": ["GET", "/v1/environments/:environment/work/:work", application],
-  "work.update": ["POST", "/v1/environments/:environment/work/:work", application],
-  "work.ack": ["POST", "/v1/environments/:environment/work/:work/ack", ["environment_key", "sessions_token"]],
-  "work.heartbeat": ["POST", "/v1/environments/:environment/work/:work/heartbeat", ["environment_key", "sessions_token"]],
-  "work.stop": ["POST", "/v1/environments/:environment/work/:work/stop", everyone],
-  "sessions.create": ["POST", "/v1/sessions", application],
-  "sessions.list": ["GET", "/v1/sessions", application],
-  "sessions.retrieve": ["GET", "/v1/sessions/:session", everyone],
-  "sessions.update": ["POST", "/v1/sessions/:session", application],
-  "sessions.delete": ["DELETE", "/v1/sessions/:session", application],
-  "sessions.archive": ["POST", "/v1/sessions/:session/archive", application],
-  "events.list": ["GET", "/v1/sessions/:session/events", everyone],
-  "events.stream": ["GET", "/v1/sessions/:session/events/stream", everyone],
-  "events.send": ["POST", "/v1/sessions/:session/events", everyone],
+/** Source: reference 3.3. Stores as a whole are the application's: a sessions token has its session, and with it what is in the stores attached. */
+const table: Readonly<Record<EndpointName, Row>> = {
+  "environments.retrieve": ["GET", environment, application, workers],
+  "work.poll": ["GET", `${environment}/work/poll`, ["environment_key"], ["api_key", "sessions_token"]],
+  "work.stats": ["GET", `${environment}/work/stats`, ["api_key", "environment_key"], ["sessions_token"]],
+  "work.list": ["GET", `${environment}/work`, ["environment_key"], ["sessions_token"]],
+  "work.retrieve": ["GET", `${environment}/work/:work`, application],
+  "work.update": ["POST", `${environment}/work/:work`, application],
+  "work.ack": ["POST", `${environment}/work/:work/ack`, workers, ["api_key"]],
+  "work.heartbeat": ["POST", `${environment}/work/:work/heartbeat`, workers, ["api_key"]],
+  "work.stop": ["POST", `${environment}/work/:work/stop`, everyone],
+  "sessions.create": ["POST", "/v1/sessions", application, workers],
+  "sessions.list": ["GET", "/v1/sessions", application, workers],
+  "sessions.retrieve": ["GET", session, everyone],
+  "sessions.update": ["POST", session, application, workers],
+  "sessions.delete": ["DELETE", session, application, workers],
+  "sessions.archive": ["POST", `${session}/archive`, application, workers],
+  "events.list": ["GET", `${session}/events`, everyone],
+  "events.stream": ["GET", `${session}/events/stream`, everyone],
+  "events.send": ["POST", `${session}/events`, everyone],
+  "memory_stores.create": ["POST", "/v1/memory_stores", application, ["sessions_token"]],
+  "memory_stores.list": ["GET", "/v1/memory_stores", application, ["sessions_token"]],
+  "memory_stores.retrieve": ["GET", store, ["api_key", "sessions_token"]],
+  "memory_stores.update": ["POST", store, application, ["sessions_token"]],
+  "memory_stores.delete": ["DELETE", store, application, ["sessions_token"]],
+  "memory_stores.archive": ["POST", `${store}/archive`, application, ["sessions_token"]],
+  "memories.list": ["GET", `${store}/memories`, ["api_key", "sessions_token"]],
+  "memories.create": ["POST", `${store}/memories`, ["api_key", "sessions_token"]],
+  "memories.retrieve": ["GET", `${store}/memories/:memory`, ["api_key", "sessions_token"]],
+  "memories.update": ["POST", `${store}/memories/:memory`, ["api_key", "sessions_token"]],
+  "memories.delete": ["DELETE", `${store}/memories/:memory`, ["api_key", "sessions_token"]],
+  "memory_versions.list": ["GET", `${store}/memory_versions`, ["api_key", "sessions_token"]],
+  "memory_versions.retrieve": ["GET", `${store}/memory_versions/:version`, ["api_key", "sessions_token"]],
+  "memory_versions.redact": ["POST", `${store}/memory_versions/:version/redact`, application, ["sessions_token"]],
+  "skills.create": ["POST", "/v1/skills", application, workers],
+  "skills.list": ["GET", "/v1/skills", application, workers],
+  "skills.retrieve": ["GET", skill, application, workers],
+  "skills.delete": ["DELETE", skill, application, workers],
+  "skill_versions.create": ["POST", `${skill}/versions`, application, workers],
+  "skill_versions.list": ["GET", `${skill}/versions`, application, workers],
+  "skill_versions.retrieve": ["GET", `${skill}/versions/:version`, everyone],
+  "skill_versions.delete": ["DELETE", `${skill}/versions/:version`, application, workers],
+  "skill_versions.content": ["GET", `${skill}/versions/:version/content`, everyone],
 };
 
-interface Endpoint {
+/** Which `anthropic-beta` a path is behind. `memory`: either of two, and not both. */
+export type Gate = "managed_agents" | "memory" | "none";
+
+export interface Endpoint {
   readonly name: EndpointName;
+  readonly gate: Gate;
   readonly allows: Kinds;
+  readonly undocumented: Kinds;
 }
 
 export interface Match {
@@ -66,8 +123,8 @@ interface Pattern {
   readonly segments: readonly string[];
 }
 
-const patterns: readonly Pattern[] = Object.entries(table).map(([name, [method, path, allows]]) => ({
-  endpoint: { name: name as EndpointName, allows },
+const patterns: readonly Pattern[] = Object.entries(table).map(([name, [method, path, allows, undocumented = []]]) => ({
+  endpoint: { name: name as EndpointName, gate: gateOf(path), allows, undocumented },
   method,
   segments: path.split("/"),
 }));
@@ -89,6 +146,11 @@ export function matchEndpoint(method: string, path: string): Match | undefined {
     if (matches) return { endpoint: pattern.endpoint, parameters };
   }
   return undefined;
+}
+
+function gateOf(path: string): Gate {
+  if (path.startsWith("/v1/skills")) return "none";
+  return path.startsWith("/v1/memory_stores") ? "memory" : "managed_agents";
 }
 
 function decodeSegment(segment: string): string | undefined {

@@ -20,25 +20,36 @@ export function errorTypeFor(status: number): string {
   return typeByStatus[status] ?? (status >= 500 ? "api_error" : "invalid_request_error");
 }
 
+interface FailureOptions {
+  /** Default: the type that goes with the status. */
+  readonly errorType?: string;
+  readonly details?: JsonObject;
+  /** Members that stand in the error itself, beside its type and message. */
+  readonly fields?: JsonObject;
+  /** Added to the answer. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 /** A refusal, as the API words it. Thrown by handlers and by session handles alike. */
 export class ApiFailure extends Error {
   override readonly name = "ApiFailure";
   readonly status: number;
   readonly errorType: string;
   readonly details: JsonObject | undefined;
+  readonly fields: JsonObject;
+  readonly headers: Readonly<Record<string, string>>;
 
-  constructor(status: number, message: string, details?: JsonObject, errorType: string = errorTypeFor(status)) {
+  constructor(status: number, message: string, { errorType = errorTypeFor(status), details, fields = {}, headers = {} }: FailureOptions = {}) {
     super(message);
     this.status = status;
     this.errorType = errorType;
     this.details = details;
+    this.fields = fields;
+    this.headers = headers;
   }
 }
 
 export function errorEnvelope(failure: ApiFailure, requestId: string): JsonObject {
-  return {
-    type: "error",
-    error: { type: failure.errorType, message: failure.message, ...(failure.details === undefined ? {} : { details: failure.details }) },
-    request_id: requestId,
-  };
+  const { errorType: type, message, details, fields } = failure;
+  return { type: "error", error: { type, message, ...fields, ...(details === undefined ? {} : { details }) }, request_id: requestId };
 }

@@ -1,5 +1,6 @@
 import type { EndpointName } from "./endpoints.ts";
 import type { LoggedRequest } from "./request-log.ts";
+import type { WebhookEvent } from "./webhooks.ts";
 import type { SessionEvent } from "./wire.ts";
 
 /** What happens to some requests instead of, or around, their ordinary handling. Whatever is not named stays as it is. */
@@ -58,6 +59,32 @@ export interface StreamFault {
   readonly times?: number;
 }
 
+/**
+ * What happens to one request of a webhook.
+ * - `lost`: it is never sent, nor tried again. `duplicate`: it is sent twice.
+ * - `old_timestamp`: its time is ten minutes ago, and signed as such. `wrong_key`: it is signed with another key. `no_id`, `no_timestamp`,
+ *   `no_signature`: it lacks that header. `several_signatures`: of three in the header, the last is valid.
+ */
+export type WebhookFaultKind =
+  | "lost"
+  | "duplicate"
+  | "old_timestamp"
+  | "wrong_key"
+  | "no_id"
+  | "no_timestamp"
+  | "no_signature"
+  | "several_signatures";
+
+export interface WebhookFault {
+  readonly kind: WebhookFaultKind;
+  /** Default: any event. */
+  readonly where?: (event: WebhookEvent) => boolean;
+  /** 1-based, counted over matching requests, repetitions included, from when the fault was added. Default 1. */
+  readonly nth?: number;
+  /** Default 1. */
+  readonly times?: number;
+}
+
 /** Handle of one added fault. */
 export interface AddedFault {
   /** How often it struck. */
@@ -75,6 +102,7 @@ interface Counted<Fault> {
 export class FaultPlan {
   readonly #requests = new Set<Counted<RequestFault>>();
   readonly #frames = new Set<Counted<StreamFault>>();
+  readonly #deliveries = new Set<Counted<WebhookFault>>();
 
   addRequestFault(fault: RequestFault): AddedFault {
     return add(this.#requests, fault);
@@ -84,9 +112,12 @@ export class FaultPlan {
     return add(this.#frames, fault);
   }
 
+  addWebhookFault(fault: WebhookFault): AddedFault {
+    return add(this.#deliveries, fault);
+  }
+
   clear(): void {
-    this.#requests.clear();
-    this.#frames.clear();
+    for (const faults of [this.#requests, this.#frames, this.#deliveries]) faults.clear();
   }
 
   forRequest(request: LoggedRequest): RequestFault | undefined {
@@ -97,6 +128,10 @@ export class FaultPlan {
     if (this.#frames.size === 0) return undefined;
     const fault = strike(this.#frames, (each) => (each.sessionId ?? sessionId) === sessionId && (each.where?.(event) ?? true));
     return fault?.kind;
+  }
+
+  forDelivery(event: WebhookEvent): WebhookFaultKind | undefined {
+    return strike(this.#deliveries, (fault) => fault.where?.(event) ?? true)?.kind;
   }
 }
 

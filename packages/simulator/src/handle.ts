@@ -1,6 +1,7 @@
 import { textBlocks } from "./calls.ts";
 import type { ControlPlane, SessionRecord } from "./control-plane.ts";
 import { ApiFailure } from "./failure.ts";
+import { firstMatch } from "./first-match.ts";
 import { parseSend } from "./send.ts";
 import type { SessionHandle } from "./simulator.ts";
 import type { EventParams, SessionEvent } from "./wire.ts";
@@ -45,7 +46,8 @@ export function sessionHandle(plane: ControlPlane, record: SessionRecord): Sessi
     terminateThread: (thread) => session.terminateThread(session.findThread(thread)),
     archive: () => plane.archiveSession(record),
     delete: () => plane.deleteSession(record),
-    waitForEvent: (matches, signal) => waitForEvent(record, matches, signal),
+    waitForEvent: (matches, signal) =>
+      firstMatch({ past: session.log.events.find(matches), listen: (listener) => session.log.listen(listener) }, matches, signal),
     cutStreams() {
       const open = [...streams];
       streams.clear();
@@ -58,21 +60,4 @@ export function sessionHandle(plane: ControlPlane, record: SessionRecord): Sessi
       record.environment.queue.expire(item);
     },
   };
-}
-
-function waitForEvent(record: SessionRecord, matches: (event: SessionEvent) => boolean, signal?: AbortSignal): Promise<SessionEvent> {
-  const { log } = record.session;
-  const past = log.events.find(matches);
-  if (past !== undefined) return Promise.resolve(past);
-  const { promise, resolve, reject } = Promise.withResolvers<SessionEvent>();
-  const stop = log.listen((event) => {
-    if (matches(event)) resolve(event);
-  });
-  const abort = (): void => reject(signal?.reason);
-  if (signal?.aborted === true) abort();
-  signal?.addEventListener("abort", abort, { once: true });
-  return promise.finally(() => {
-    stop();
-    signal?.removeEventListener("abort", abort);
-  });
 }

@@ -1,7 +1,7 @@
+import type { Behaviour } from "./behaviour.ts";
 import type { Clock, Timer } from "./clock.ts";
 import { mintId } from "./credentials.ts";
 import { ApiFailure } from "./failure.ts";
-import type { Behaviour } from "./simulator.ts";
 import { timestamp, timestampOfMicros, toMicros, type WireHeartbeat, type WireStats, type WorkData } from "./wire.ts";
 import type { WorkItem } from "./work-item.ts";
 
@@ -231,8 +231,10 @@ function differentFrom(previous: string | null, nowMs: number): string {
 
 function preconditionFailed(item: WorkItem, expected: string): ApiFailure {
   return new ApiFailure(412, `Heartbeat precondition failed: expected last heartbeat ${expected}, actual ${item.lastHeartbeat ?? "NO_HEARTBEAT"}.`, {
-    error_code: "heartbeat_precondition_failed",
-    error_visibility: "user_facing",
-    current_state: { state: item.state, last_heartbeat: item.lastHeartbeat, lease_extended: false, ttl_seconds: item.ttlMs / 1000 },
+    details: {
+      error_code: "heartbeat_precondition_failed",
+      error_visibility: "user_facing",
+      current_state: { state: item.state, last_heartbeat: item.lastHeartbeat, lease_extended: false, ttl_seconds: item.ttlMs / 1000 },
+    },
   });
 }

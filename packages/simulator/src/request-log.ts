@@ -1,5 +1,6 @@
 import type { CredentialKind } from "./credentials.ts";
 import type { EndpointName } from "./endpoints.ts";
+import { firstMatch } from "./first-match.ts";
 
 /** One request as it came in. Never holds a credential or a work secret. */
 export interface LoggedRequest {
@@ -58,18 +59,10 @@ export class RequestLog {
   /** The first request, past or to come, that was answered or cut off and for which `matches` is true. */
   waitFor(matches: (request: LoggedRequest) => boolean, signal?: AbortSignal): Promise<LoggedRequest> {
     const past = this.#entries.find((request) => this.#answered.has(request) && matches(request));
-    if (past !== undefined) return Promise.resolve(past);
-    const { promise, resolve, reject } = Promise.withResolvers<LoggedRequest>();
-    const notify = (request: LoggedRequest): void => {
-      if (matches(request)) resolve(request);
+    const listen = (notify: (request: LoggedRequest) => void): (() => void) => {
+      this.#waiting.add(notify);
+      return () => void this.#waiting.delete(notify);
     };
-    const abort = (): void => reject(signal?.reason);
-    if (signal?.aborted === true) abort();
-    this.#waiting.add(notify);
-    signal?.addEventListener("abort", abort, { once: true });
-    return promise.finally(() => {
-      this.#waiting.delete(notify);
-      signal?.removeEventListener("abort", abort);
-    });
+    return firstMatch({ past, listen }, matches, signal);
   }
 }

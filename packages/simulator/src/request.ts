@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { z } from "zod";
 import type { Credential } from "./credentials.ts";
+import type { EndpointName } from "./endpoints.ts";
 import { ApiFailure } from "./failure.ts";
 import { invalid } from "./send.ts";
 
@@ -8,16 +9,31 @@ import { invalid } from "./send.ts";
 export interface ApiRequest {
   readonly parameters: ReadonlyMap<string, string>;
   readonly query: URLSearchParams;
-  /** Parsed JSON; `undefined` when there was no body. */
+  /** Parsed JSON; `undefined` when there was no body, or one of another type. */
   readonly body: unknown;
+  /** The body as it came. */
+  readonly bytes: Buffer;
+  readonly contentType: string | null;
+  /** Values of `anthropic-beta`. */
+  readonly betas: readonly string[];
   readonly credential: Credential;
   readonly workerId: string | null;
   /** Aborts when the client left before it was answered. */
   readonly gone: AbortSignal;
 }
 
-/** What a handler answers: JSON, nothing (`body` undefined), or a response that it writes itself. */
-export type Reply = { readonly status: number; readonly body: unknown } | { readonly stream: (response: ServerResponse) => void };
+/** What a handler answers: JSON, nothing (`body` undefined), bytes, or a response that it writes itself. */
+export type Reply =
+  | { readonly status: number; readonly body: unknown }
+  | { readonly bytes: Uint8Array; readonly contentType: string }
+  | { readonly stream: (response: ServerResponse) => void };
+
+export type Handler = (request: ApiRequest) => Reply | Promise<Reply>;
+
+export type Handlers<Name extends EndpointName = EndpointName> = Readonly<Record<Name, Handler>>;
+
+/** Handlers of all endpoints whose name begins with one of these words. */
+export type HandlersOf<Family extends string> = Handlers<Extract<EndpointName, `${Family}.${string}`>>;
 
 export const ok = (body: unknown): Reply => ({ status: 200, body });
 
@@ -57,40 +73,11 @@ export function parameter(request: ApiRequest, name: string): string {
   return request.parameters.get(name) ?? "";
 }
 
-/** A whole number from the query. @throws {ApiFailure} 400: not one, or out of bounds */
-export function integer(query: URLSearchParams, name: string, bounds: { readonly min: number; readonly max: number }): number | null {
+/** One of a few words from the query. @throws {ApiFailure} 400 */
+export function choice<const Word extends string>(query: URLSearchParams, name: string, words: readonly Word[]): Word | null {
   const text = query.get(name);
   if (text === null) return null;
-  const value = Number(text);
-  if (text.trim() === "" || !Number.isInteger(value) || value < bounds.min || value > bounds.max) {
-    throw new ApiFailure(400, `${name}: must be a whole number from ${bounds.min} to ${bounds.max}.`);
-  }
-  return value;
-}
-
-/** A cursor is a position; opaque to clients. */
-export function encodeCursor(position: number): string {
-  return Buffer.from(`p${position}`).toString("base64url");
-}
-
-/** @throws {ApiFailure} 400 */
-export function decodeCursor(query: URLSearchParams): number | null {
-  const page = query.get("page");
-  if (page === null || page === "") return null;
-  const position = /^p(\d+)$/.exec(Buffer.from(page, "base64url").toString("utf8"))?.[1];
-  if (position === undefined) throw new ApiFailure(400, "page: is not a cursor of this list.");
-  return Number(position);
-}
-
-export interface Page<Item> {
-  readonly data: readonly Item[];
-  readonly next: number | null;
-}
-
-/** One page of a list that only grows at its end. */
-export function pageOf<Item>(items: readonly Item[], query: URLSearchParams): Page<Item> {
-  const limit = integer(query, "limit", { min: 1, max: 1000 }) ?? 100;
-  const from = decodeCursor(query) ?? 0;
-  const until = from + limit;
-  return { data: items.slice(from, until), next: until < items.length ? until : null };
+  const word = words.find((each) => each === text);
+  if (word === undefined) throw new ApiFailure(400, `${name}: must be one of ${words.join(", ")}.`);
+  return word;
 }

@@ -1,14 +1,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { ControlPlane } from "./control-plane.ts";
 import { mintId, type Credential } from "./credentials.ts";
-import { matchEndpoint, type EndpointName, type Match } from "./endpoints.ts";
+import { matchEndpoint, type Gate, type Match } from "./endpoints.ts";
 import { ApiFailure, errorEnvelope, errorTypeFor } from "./failure.ts";
 import type { RequestFault } from "./faults.ts";
 import type { MutableLoggedRequest, RequestLog } from "./request-log.ts";
-import { parseJson, readBody, type ApiRequest, type Reply } from "./request.ts";
-import { betaHeader } from "./wire.ts";
-
-export type Handlers = Readonly<Record<EndpointName, (request: ApiRequest) => Reply | Promise<Reply>>>;
+import { parseJson, readBody, type Handlers, type Reply } from "./request.ts";
+import { betaHeaders } from "./wire.ts";
 
 /** Requests on their way: logged, faulted, authenticated, handled, answered. */
 export function createApiServer(plane: ControlPlane, handlers: Handlers, log: RequestLog): Server {
@@ -66,13 +64,13 @@ class Exchange {
     this.#response.once("close", () => this.#log.answered(this.#entry));
     try {
       const body = await readBody(this.#incoming);
-      const parsed = this.#parse(body);
+      if (this.#entry.endpoint === "events.send") this.#entry.sent = summary(parseJson(body));
       this.#fault = this.#plane.faults.forRequest(this.#entry);
       const { latencyMs, cut, status } = this.#fault ?? {};
       if (latencyMs !== undefined) await new Promise<void>((resolve) => this.#plane.clock.setTimer(latencyMs, resolve));
       if (cut === "before") return this.#cut();
       if (status !== undefined) throw faultFailure(this.#fault, status);
-      const reply = await this.#reply(parsed);
+      const reply = await this.#reply(body);
       if (cut === "after") return this.#cut();
       this.#answer(reply);
     } catch (error) {
@@ -83,31 +81,29 @@ class Exchange {
     }
   }
 
-  /** Parses leniently here, so that faults can look at what was sent; what is no JSON is refused when the endpoint reads it. */
-  #parse(body: Buffer): unknown {
-    if (this.#entry.endpoint !== "events.send") return body;
-    const parsed = parseJson(body);
-    this.#entry.sent = summary(parsed);
-    return parsed;
-  }
-
-  async #reply(body: unknown): Promise<Reply> {
+  async #reply(bytes: Buffer): Promise<Reply> {
     const { method, path } = this.#entry;
     const match = this.#match;
     const betas = (header(this.#incoming.headers["anthropic-beta"]) ?? "").split(",").map((beta) => beta.trim());
-    if (match === undefined || !betas.includes(betaHeader)) throw new ApiFailure(404, `Not found: ${method} ${path}`);
+    if (match === undefined || !opens(match.endpoint.gate, betas)) throw new ApiFailure(404, `Not found: ${method} ${path}`);
     const credential = this.#credential;
     if (credential === "missing") throw new ApiFailure(401, "No credential: send `authorization: Bearer …` or `x-api-key`.");
     if (credential === "refused") throw new ApiFailure(401, "The credential is invalid or was revoked.");
-    if (!match.endpoint.allows.includes(credential.kind)) {
-      throw new ApiFailure(403, `${match.endpoint.name} cannot be called with this kind of credential (${credential.kind}).`);
+    const { name, allows, undocumented } = match.endpoint;
+    const accepted = this.#plane.behaviour.undocumentedCredentials === "accept" ? [...allows, ...undocumented] : allows;
+    if (!accepted.includes(credential.kind)) {
+      throw new ApiFailure(403, `${name} cannot be called with this kind of credential (${credential.kind}).`);
     }
     const gone = new AbortController();
     this.#response.once("close", () => gone.abort());
-    return this.#handlers[match.endpoint.name]({
+    const contentType = header(this.#incoming.headers["content-type"]);
+    return this.#handlers[name]({
       parameters: match.parameters,
       query: this.#query,
-      body: Buffer.isBuffer(body) ? parseJson(body) : body,
+      body: contentType?.startsWith("multipart/") === true ? undefined : parseJson(bytes),
+      bytes,
+      contentType,
+      betas,
       credential,
       workerId: this.#entry.workerId,
       gone: gone.signal,
@@ -122,18 +118,23 @@ class Exchange {
       reply.stream(this.#response);
       return;
     }
+    if ("bytes" in reply) {
+      this.#entry.status = 200;
+      this.#response.writeHead(200, { "content-type": reply.contentType, "content-length": reply.bytes.byteLength }).end(reply.bytes);
+      return;
+    }
     const body = this.#fault?.transform === undefined ? reply.body : this.#fault.transform(reply.body);
     this.#send(reply.status, body);
   }
 
   #refuse(failure: ApiFailure): void {
-    this.#setHeaders();
+    this.#setHeaders(failure.headers);
     this.#send(failure.status, errorEnvelope(failure, this.#entry.id));
   }
 
-  #setHeaders(): void {
+  #setHeaders(more: Readonly<Record<string, string>> = {}): void {
     this.#response.setHeader("request-id", this.#entry.id);
-    for (const [name, value] of Object.entries(this.#fault?.headers ?? {})) this.#response.setHeader(name, value);
+    for (const [name, value] of Object.entries({ ...more, ...this.#fault?.headers })) this.#response.setHeader(name, value);
   }
 
   #send(status: number, body: unknown): void {
@@ -149,7 +150,18 @@ class Exchange {
 }
 
 function faultFailure(fault: RequestFault | undefined, status: number): ApiFailure {
-  return new ApiFailure(status, fault?.message ?? `Injected fault: status ${status}.`, undefined, fault?.errorType ?? errorTypeFor(status));
+  return new ApiFailure(status, fault?.message ?? `Injected fault: status ${status}.`, { errorType: fault?.errorType ?? errorTypeFor(status) });
+}
+
+/** @throws {ApiFailure} 400: two that exclude each other */
+function opens(gate: Gate, betas: readonly string[]): boolean {
+  if (gate === "none") return true;
+  const [agents, memory] = [betas.includes(betaHeaders.managedAgents), betas.includes(betaHeaders.memory)];
+  if (gate === "managed_agents") return agents;
+  if (agents && memory) {
+    throw new ApiFailure(400, `anthropic-beta: ${betaHeaders.managedAgents} and ${betaHeaders.memory} cannot be used together.`);
+  }
+  return agents || memory;
 }
 
 function header(value: string | string[] | undefined): string | null {

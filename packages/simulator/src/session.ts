@@ -1,3 +1,4 @@
+import type { Behaviour } from "./behaviour.ts";
 import {
   kindOfResult,
   onThread,
@@ -20,7 +21,6 @@ import type { ToolCall } from "./script.ts";
 import { SessionLife } from "./session-life.ts";
 import { checkEvents } from "./session-rules.ts";
 import { StatusBoard } from "./session-status.ts";
-import type { Behaviour } from "./simulator.ts";
 import type { ContentBlock, EventParams, JsonObject, SessionEvent, SessionStatus, StopReason } from "./wire.ts";
 
 const interruptedText = "Tool execution was interrupted before completion. Please retry.";

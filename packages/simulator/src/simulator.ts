@@ -1,8 +1,11 @@
+import type { Behaviour } from "./behaviour.ts";
 import type { Clock } from "./clock.ts";
-import type { AddedFault, RequestFault, StreamFault } from "./faults.ts";
+import type { AddedFault, RequestFault, StreamFault, WebhookFault } from "./faults.ts";
 import type { SessionReport } from "./report.ts";
 import type { LoggedRequest } from "./request-log.ts";
 import type { Brain, Script } from "./script.ts";
+import type { SkillContent } from "./skills.ts";
+import type { WebhookAttempt, WebhookDisabledBecause, WebhookEventType } from "./webhooks.ts";
 import type { ContentBlock, EventParams, JsonObject, SessionEvent, SessionStatus, WireWork } from "./wire.ts";
 
 /** What an agent is to the simulator: what `session.agent` shows, and who plays its model. */
@@ -10,41 +13,9 @@ export interface AgentSpec {
   readonly name?: string;
   readonly system?: string | null;
   readonly tools?: readonly JsonObject[];
-  readonly skills?: readonly { readonly type: "anthropic" | "custom"; readonly skill_id: string; readonly version: string }[];
+  readonly skills?: readonly SkillReference[];
   /** Plays the model of sessions that are created over the API. Default: one that ends every turn at once and says nothing. */
   readonly brain?: Brain | Script;
-}
-
-/** Every point on which nothing is published, and a position for it. */
-export interface Behaviour {
-  /** Lease duration without a heartbeat. Default 120,000. */
-  readonly leaseTtlMs: number;
-  /** Bounds for `desired_ttl_seconds`. Default 5,000 to 300,000; outside is clamped. */
-  readonly leaseTtlBoundsMs: readonly [number, number];
-  /** Used when a poll names none. Default 5,000. */
-  readonly reclaimOlderThanMs: number;
-  /** How a poll says "nothing". Default `null` (200 and JSON `null`); `no_content` is 204, `empty` 200 with a JSON content type and no body. */
-  readonly emptyPoll: "null" | "no_content" | "empty";
-  /** Form of `work.secret`. Default `unpadded`. */
-  readonly workSecret: "unpadded" | "padded" | "extra_fields" | "api_base_url" | "no_token" | "garbage" | "absent";
-  /** Ack of an item that is not queued any more. Default `idempotent`. */
-  readonly secondAck: "idempotent" | "conflict" | "not_found";
-  /** A credential on another environment's or session's path. Default 403. */
-  readonly foreignStatus: 403 | 404;
-  /** A result for a call that still waits for its confirmation. Default `refuse` (400). */
-  readonly resultBeforeConfirmation: "refuse" | "accept";
-  /** A result of the other kind than its call. Default `refuse` (400); `ignore` stores it and leaves the call open. */
-  readonly wrongKindResult: "refuse" | "ignore";
-  /** A text block without text. Default `refuse` (400). */
-  readonly emptyText: "refuse" | "accept";
-  /** After an `allow`, until the result: does the session show `running`, or idle anew with what is open? Default `running`. */
-  readonly afterAllow: "running" | "requires_action";
-  /** From an interrupt's arrival to its application. Default 0. */
-  readonly interruptLagMs: number;
-  /** What keeps a silent stream open. Default `ping` every 15,000 ms. */
-  readonly keepAlive: { readonly kind: "ping" | "comment"; readonly intervalMs: number } | false;
-  /** Line ends of stream frames. Default `lf`. */
-  readonly lineEnds: "lf" | "crlf";
 }
 
 export interface SimulatorOptions {
@@ -74,6 +45,63 @@ export interface CreateSessionOptions {
   readonly agent?: string | AgentSpec;
   /** Default `simulator.environmentId`. */
   readonly environmentId?: string;
+  /** Memory stores that it has, by id. Default: none. */
+  readonly memoryStores?: readonly StoreAttachment[];
+}
+
+export interface StoreAttachment {
+  readonly id: string;
+  /** Default `read_write`. */
+  readonly access?: "read_write" | "read_only";
+  readonly instructions?: string;
+}
+
+/** How an agent names a skill. `version` may be `latest`. */
+export interface SkillReference {
+  readonly type: "anthropic" | "custom";
+  readonly skill_id: string;
+  readonly version: string;
+}
+
+export interface CreateSkillOptions extends SkillContent {
+  /** The directory that workers give it. Any text: what a worker makes of a hostile one can be tested. */
+  readonly name: string;
+  /** Default: a fresh one. Skills of the service have words such as `pdf`. */
+  readonly id?: string;
+  /** Default `custom`. */
+  readonly source?: "custom" | "anthropic";
+}
+
+export interface SkillHandle {
+  readonly id: string;
+  /** Ids, oldest first. */
+  readonly versions: readonly string[];
+  /** For an agent's `skills`. Default version: `latest`. */
+  reference(version?: string): SkillReference;
+  /** Returns the new version's id. */
+  addVersion(content: SkillContent): string;
+}
+
+export interface CreateMemoryStoreOptions {
+  /** Its mount path is made of it. */
+  readonly name: string;
+  /** Default: empty. */
+  readonly description?: string;
+  /** Contents by path; a path starts with `/`. Default: none. */
+  readonly memories?: Readonly<Record<string, string>>;
+}
+
+/** A memory store from the application's side. Its methods do what the API's calls do, without HTTP. */
+export interface MemoryStoreHandle {
+  readonly id: string;
+  readonly name: string;
+  /** Contents by path, as they are now. */
+  readonly memories: Readonly<Record<string, string>>;
+  /** Create a memory or overwrite it, as another client would. @throws {ApiFailure} what the API would refuse */
+  write(path: string, content: string): void;
+  /** @throws {ApiFailure} 404 */
+  remove(path: string): void;
+  archive(): void;
 }
 
 /** A session from the application's and the test's side. Its methods do what the API's calls do, without HTTP. */
@@ -113,6 +141,25 @@ export interface SessionHandle {
   expireLease(): void;
 }
 
+export interface CreateWebhookOptions {
+  /** `http:` and a loopback host: the simulator never sends anywhere else. */
+  readonly url: string;
+  /** Default: all that it sends. */
+  readonly types?: readonly WebhookEventType[];
+}
+
+export interface WebhookHandle {
+  /** For `ANTHROPIC_WEBHOOK_SIGNING_KEY`. */
+  readonly signingKey: string;
+  /** `null` while it is enabled. */
+  readonly disabledBecause: WebhookDisabledBecause | null;
+  /** Answered or given up, in that order. */
+  readonly attempts: readonly WebhookAttempt[];
+  /** The first attempt, past or to come, for which `matches` is true. Rejects with the signal's reason. */
+  waitForAttempt(matches: (attempt: WebhookAttempt) => boolean, signal?: AbortSignal): Promise<WebhookAttempt>;
+  remove(): void;
+}
+
 export interface SimulatedEnvironment {
   readonly id: string;
   readonly key: string;
@@ -130,6 +177,12 @@ export interface Simulator extends AsyncDisposable {
   createSession(options?: CreateSessionOptions): SessionHandle;
   /** The handle of a session, however it was created. */
   session(id: string): SessionHandle | undefined;
+  /** @throws {ApiFailure} what the API would refuse */
+  createMemoryStore(options: CreateMemoryStoreOptions): MemoryStoreHandle;
+  /** The handle of a memory store, however it was created. */
+  memoryStore(id: string): MemoryStoreHandle | undefined;
+  /** @throws {RangeError} members that its format has no place for */
+  createSkill(options: CreateSkillOptions): SkillHandle;
   /** Another self-hosted environment with a key of its own. */
   createEnvironment(name?: string): SimulatedEnvironment;
   /** From now on the key is refused (401). Default: the first environment's. */
@@ -138,10 +191,13 @@ export interface Simulator extends AsyncDisposable {
   issueEnvironmentKey(environmentId?: string): string;
   /** Queue an item that is no session. `typed: false` leaves `data.type` out. */
   enqueueHealthcheck(options?: { readonly environmentId?: string; readonly typed?: boolean }): WireWork;
+  /** @throws {TypeError} `url` is none that the simulator sends to */
+  createWebhook(options: CreateWebhookOptions): WebhookHandle;
   readonly requests: readonly LoggedRequest[];
   /** The first answered request, past or to come, for which `matches` is true. */
   waitForRequest(matches: (request: LoggedRequest) => boolean, signal?: AbortSignal): Promise<LoggedRequest>;
   addRequestFault(fault: RequestFault): AddedFault;
   addStreamFault(fault: StreamFault): AddedFault;
+  addWebhookFault(fault: WebhookFault): AddedFault;
   clearFaults(): void;
 }

@@ -1,33 +1,24 @@
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
+import { defaultBehaviour, type Behaviour } from "./behaviour.ts";
+import { textBlocks } from "./calls.ts";
 import { realClock, type Timer } from "./clock.ts";
 import { ControlPlane, toBrain } from "./control-plane.ts";
 import { mintId } from "./credentials.ts";
+import { eventHandlers } from "./event-handlers.ts";
 import { sessionHandle } from "./handle.ts";
+import { memoryHandlers } from "./memory-handlers.ts";
+import { createMemoryStore, memoryStoreHandle } from "./memory-store-handle.ts";
+import type { Handlers } from "./request.ts";
 import { RequestLog } from "./request-log.ts";
 import { createApiServer } from "./server.ts";
 import { sessionHandlers } from "./session-handlers.ts";
-import type { Behaviour, CreateSessionOptions, SessionHandle, Simulator, SimulatorOptions } from "./simulator.ts";
-import { textBlocks } from "./calls.ts";
+import { skillHandle } from "./skill-handle.ts";
+import { skillHandlers } from "./skill-handlers.ts";
+import type { CreateSessionOptions, SessionHandle, Simulator, SimulatorOptions } from "./simulator.ts";
+import { webhookHandle } from "./webhook-handle.ts";
 import { wireWork } from "./work-item.ts";
 import { workHandlers } from "./work-handlers.ts";
-
-const defaultBehaviour: Behaviour = {
-  leaseTtlMs: 120_000,
-  leaseTtlBoundsMs: [5_000, 300_000],
-  reclaimOlderThanMs: 5_000,
-  emptyPoll: "null",
-  workSecret: "unpadded",
-  secondAck: "idempotent",
-  foreignStatus: 403,
-  resultBeforeConfirmation: "refuse",
-  wrongKindResult: "refuse",
-  emptyText: "refuse",
-  afterAllow: "running",
-  interruptLagMs: 0,
-  keepAlive: { kind: "ping", intervalMs: 15_000 },
-  lineEnds: "lf",
-};
 
 /**
  * Start a control plane on a socket. It has one environment, one key for it, one API key and one agent from the start.
@@ -45,36 +36,18 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const environment = plane.createEnvironment("default");
   const issueKey = (environmentId: string): string => plane.credentials.issue({ kind: "environment_key", environmentId });
   const environmentKey = issueKey(environment.id);
-  const apiKey = plane.credentials.issue({ kind: "api_key" });
+  const apiKey = plane.credentials.issue({ kind: "api_key", id: mintId("apikey") });
 
   const host = options.host ?? "127.0.0.1";
   let url = "";
-  const work = workHandlers(plane, () => url);
-  const sessions = sessionHandlers(plane);
-  const server = createApiServer(
-    plane,
-    {
-      "environments.retrieve": work.retrieveEnvironment,
-      "work.poll": work.poll,
-      "work.stats": work.stats,
-      "work.list": work.list,
-      "work.retrieve": work.retrieve,
-      "work.update": work.update,
-      "work.ack": work.ack,
-      "work.heartbeat": work.heartbeat,
-      "work.stop": work.stop,
-      "sessions.create": sessions.create,
-      "sessions.list": sessions.list,
-      "sessions.retrieve": sessions.retrieve,
-      "sessions.update": sessions.update,
-      "sessions.delete": sessions.remove,
-      "sessions.archive": sessions.archive,
-      "events.list": sessions.listEvents,
-      "events.stream": sessions.streamEvents,
-      "events.send": sessions.sendEvents,
-    },
-    log,
-  );
+  const handlers: Handlers = {
+    ...workHandlers(plane, () => url),
+    ...sessionHandlers(plane),
+    ...eventHandlers(plane),
+    ...memoryHandlers(plane),
+    ...skillHandlers(plane),
+  };
+  const server = createApiServer(plane, handlers, log);
   server.listen(options.port ?? 0, host);
   await once(server, "listening");
   url = `http://${host.includes(":") ? `[${host}]` : host}:${(server.address() as AddressInfo).port}`;
@@ -101,6 +74,12 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       const record = plane.sessions.get(id);
       return record && sessionHandle(plane, record);
     },
+    createMemoryStore: (store) => createMemoryStore(plane, store),
+    memoryStore(id) {
+      const store = plane.memoryStores.find(id);
+      return store && memoryStoreHandle(plane, store);
+    },
+    createSkill: (skill) => skillHandle(plane.skills, plane.skills.create(skill)),
     createEnvironment(name = "another") {
       const { id } = plane.createEnvironment(name);
       return { id, key: issueKey(id) };
@@ -111,12 +90,14 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       const id = mintId("hc");
       return wireWork(plane.environment(environmentId).queue.enqueue(typed ? { type: "healthcheck", id } : { id }));
     },
+    createWebhook: ({ url: target, types }) => webhookHandle(plane.webhooks, plane.webhooks.subscribe(target, types)),
     get requests() {
       return log.all();
     },
     waitForRequest: (matches, signal) => log.waitFor(matches, signal),
     addRequestFault: (fault) => plane.faults.addRequestFault(fault),
     addStreamFault: (fault) => plane.faults.addStreamFault(fault),
+    addWebhookFault: (fault) => plane.faults.addWebhookFault(fault),
     clearFaults: () => plane.faults.clear(),
     async [Symbol.asyncDispose]() {
       keepAlive?.cancel();
@@ -144,6 +125,7 @@ function createSession(
     ...(brain === undefined ? {} : { brain }),
     title: options.title ?? options.script?.name ?? null,
     metadata: options.metadata ?? {},
+    memoryStores: (options.memoryStores ?? []).map(({ id, ...attachment }) => ({ type: "memory_store", memory_store_id: id, ...attachment })),
     events: prompt === null ? [] : [{ type: "user.message", content: textBlocks(prompt) }],
   });
   return sessionHandle(plane, record);

@@ -79,4 +79,9 @@ export function timestampOfMicros(epochMicros: number): string {
   return `${new Date(wholeMs).toISOString().slice(0, -1)}${String(epochMicros - wholeMs * 1000).padStart(3, "0")}Z`;
 }
 
-export const betaHeader = "managed-agents-2026-04-01";
+/** Values of `anthropic-beta`. */
+export const betaHeaders: { readonly managedAgents: string; readonly memory: string; readonly oldSkills: string } = {
+  managedAgents: "managed-agents-2026-04-01",
+  memory: "agent-memory-2026-07-22",
+  oldSkills: "skills-2025-10-02",
+};

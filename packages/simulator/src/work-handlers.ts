@@ -1,30 +1,22 @@
 import { z } from "zod";
+import type { Behaviour } from "./behaviour.ts";
 import type { ControlPlane, Environment } from "./control-plane.ts";
 import { mintId } from "./credentials.ts";
 import { ApiFailure } from "./failure.ts";
-import { encodeCursor, integer, ok, pageOf, parameter, parseWith, type ApiRequest, type Reply } from "./request.ts";
-import type { Behaviour } from "./simulator.ts";
+import { mergeMetadata } from "./metadata.ts";
+import { integer, pageOf } from "./paging.ts";
+import { ok, parameter, parseWith, type ApiRequest, type HandlersOf } from "./request.ts";
 import { timestamp } from "./wire.ts";
 import { wireWork, type WorkItem } from "./work-item.ts";
 
 const stopBody = z.strictObject({ force: z.boolean().optional() }).optional();
 const updateBody = z.strictObject({ metadata: z.record(z.string(), z.string().nullable()) });
 
-/** Handlers of `/v1/environments/{id}` and its work. */
-export interface WorkHandlers {
-  retrieveEnvironment(request: ApiRequest): Reply;
-  poll(request: ApiRequest): Promise<Reply>;
-  stats(request: ApiRequest): Reply;
-  list(request: ApiRequest): Reply;
-  retrieve(request: ApiRequest): Reply;
-  update(request: ApiRequest): Reply;
-  ack(request: ApiRequest): Reply;
-  heartbeat(request: ApiRequest): Reply;
-  stop(request: ApiRequest): Reply;
-}
-
-/** @param baseUrl known only once the server listens */
-export function workHandlers(plane: ControlPlane, baseUrl: () => string): WorkHandlers {
+/**
+ * Handlers of `/v1/environments/{id}` and its work.
+ * @param baseUrl known only once the server listens
+ */
+export function workHandlers(plane: ControlPlane, baseUrl: () => string): HandlersOf<"environments" | "work"> {
   const { behaviour } = plane;
   const environmentOf = (request: ApiRequest): Environment => {
     const id = parameter(request, "environment");
@@ -47,14 +39,14 @@ export function workHandlers(plane: ControlPlane, baseUrl: () => string): WorkHa
       plane.credentials.issue({ kind: "sessions_token", environmentId: item.environmentId, workId: item.id, sessionId: item.data.id }),
     );
   return {
-    retrieveEnvironment(request) {
+    "environments.retrieve"(request) {
       const { id, name, createdAtMs } = environmentOf(request);
       const at = timestamp(createdAtMs);
       const fixed = { description: null, config: { type: "self_hosted" }, metadata: {}, scope: "organization", archived_at: null };
       return ok({ id, type: "environment", name, ...fixed, created_at: at, updated_at: at });
     },
 
-    async poll(request) {
+    async "work.poll"(request) {
       const { queue } = environmentOf(request);
       const blockMs = integer(request.query, "block_ms", { min: 1, max: 999 }) ?? 0;
       const reclaimOlderThanMs = integer(request.query, "reclaim_older_than_ms", { min: 0, max: 86_400_000 }) ?? behaviour.reclaimOlderThanMs;
@@ -66,53 +58,41 @@ export function workHandlers(plane: ControlPlane, baseUrl: () => string): WorkHa
       return { status: behaviour.emptyPoll === "no_content" ? 204 : 200, body: undefined };
     },
 
-    stats: (request) => ok(environmentOf(request).queue.stats()),
+    "work.stats": (request) => ok(environmentOf(request).queue.stats()),
 
-    list(request) {
+    "work.list"(request) {
       const { data, next } = pageOf([...environmentOf(request).queue.all()], request.query);
-      return ok({ data: data.map((item) => wireWork(item)), next_page: next === null ? null : encodeCursor(next) });
+      return ok({ data: data.map((item) => wireWork(item)), next_page: next });
     },
 
-    retrieve: (request) => ok(wireWork(itemOf(request).item)),
+    "work.retrieve": (request) => ok(wireWork(itemOf(request).item)),
 
-    update(request) {
+    "work.update"(request) {
       const { item } = itemOf(request);
       const { metadata } = parseWith(updateBody, request.body);
       item.metadata = mergeMetadata(item.metadata, metadata);
       return ok(wireWork(item));
     },
 
-    ack(request) {
+    "work.ack"(request) {
       const { environment, item } = itemOf(request);
       environment.queue.ack(item);
       return ok(wireWork(item));
     },
 
-    heartbeat(request) {
+    "work.heartbeat"(request) {
       const { environment, item } = itemOf(request);
       const ttlSeconds = integer(request.query, "desired_ttl_seconds", { min: 1, max: 86_400 });
       return ok(environment.queue.heartbeat(item, request.query.get("expected_last_heartbeat"), ttlSeconds === null ? null : ttlSeconds * 1000));
     },
 
-    stop(request) {
+    "work.stop"(request) {
       const { environment, item } = itemOf(request);
       const body = parseWith(stopBody, request.body);
       environment.queue.stop(item, body?.force === true);
       return ok(wireWork(item));
     },
   };
-}
-
-/** Merge as the API does: `null` deletes. @throws {ApiFailure} 400 `invalid_metadata`: too many, too long */
-export function mergeMetadata(current: Readonly<Record<string, string>>, changes: Readonly<Record<string, string | null>>): Record<string, string> {
-  const merged = new Map(Object.entries(current));
-  for (const [key, value] of Object.entries(changes)) {
-    if (value === null) merged.delete(key);
-    else merged.set(key, value);
-  }
-  const wrong = merged.size > 16 || [...merged].some(([key, value]) => key.length > 64 || value.length > 512);
-  if (wrong) throw new ApiFailure(400, "metadata: at most 16 pairs, keys of 64 and values of 512 characters.", { error_code: "invalid_metadata" });
-  return Object.fromEntries(merged);
 }
 
 function encodeSecret(form: Behaviour["workSecret"], baseUrl: string, issue: () => string): string | null {

@@ -60,7 +60,7 @@ test("43: the item's token reads its session with agent, resources and metadata"
   expect((await setup.application.post("/v1/sessions", { agent: "agent_writer", environment_id: "env_none" })).status).toBe(404);
 });
 
-test("sessions are listed newest first, archived ones on request; an update merges metadata and deletes empty values", async () => {
+test("sessions are listed newest first, archived ones on request; an update merges metadata and deletes on null", async () => {
   await using setup = await bench();
   const [first, second] = [setup.simulator.createSession({ metadata: { a: "1", b: "2" } }), setup.simulator.createSession({ prompt: null })];
   await first.finished;
@@ -70,7 +70,7 @@ test("sessions are listed newest first, archived ones on request; an update merg
     [second.id, first.id],
     [first.id, second.id],
   ]);
-  const updated = await setup.application.post(`/v1/sessions/${first.id}`, { title: "new", metadata: { a: "", c: "3" } });
+  const updated = await setup.application.post(`/v1/sessions/${first.id}`, { title: "new", metadata: { a: null, c: "3" } });
   expect(updated.body).toMatchObject({ title: "new", metadata: { b: "2", c: "3" } });
   expect(updated.body.metadata).not.toHaveProperty("a");
   first.archive();
