@@ -1,6 +1,6 @@
 import { kindOfResult, type Call, type Thread } from "./calls.ts";
 import { ApiFailure } from "./failure.ts";
-import type { Behaviour } from "./simulator.ts";
+import type { Behaviour } from "./behaviour.ts";
 import type { EventParams } from "./wire.ts";
 
 /** What the rules ask of the session. */
