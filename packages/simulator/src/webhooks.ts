@@ -10,17 +10,17 @@ import { timestamp, type SessionEvent } from "./wire.ts";
 const maxAttempts = 3;
 
 /** Webhook types by the type of the session event that sets them off. Source: reference 13.1 */
-const typeBySessionEvent: Readonly<Record<string, WebhookEventType>> = {
-  "session.status_running": "session.status_run_started",
-  "session.status_idle": "session.status_idled",
-  "session.status_rescheduled": "session.status_rescheduled",
-  "session.status_terminated": "session.status_terminated",
-  "session.updated": "session.updated",
-  "session.deleted": "session.deleted",
-  "session.thread_created": "session.thread_created",
-  "session.thread_status_idle": "session.thread_idled",
-  "session.thread_status_terminated": "session.thread_terminated",
-};
+const typeBySessionEvent: ReadonlyMap<string, WebhookEventType> = new Map([
+  ["session.status_running", "session.status_run_started"],
+  ["session.status_idle", "session.status_idled"],
+  ["session.status_rescheduled", "session.status_rescheduled"],
+  ["session.status_terminated", "session.status_terminated"],
+  ["session.updated", "session.updated"],
+  ["session.deleted", "session.deleted"],
+  ["session.thread_created", "session.thread_created"],
+  ["session.thread_status_idle", "session.thread_idled"],
+  ["session.thread_status_terminated", "session.thread_terminated"],
+]);
 
 /** What the simulator sends of the types that exist. */
 export type WebhookEventType =
@@ -112,7 +112,7 @@ export class Webhooks {
   }
 
   tellOfSession(sessionId: string, event: SessionEvent): void {
-    const type = typeBySessionEvent[event.type];
+    const type = typeBySessionEvent.get(event.type);
     if (type === undefined) return;
     const thread = type.startsWith("session.thread_") ? { session_thread_id: String(event["session_thread_id"]) } : {};
     this.tell(type, sessionId, thread);
