@@ -136,11 +136,16 @@ test("a worker that dies in mid-call is followed by one that gets the very call'
 
 test("a connection lost in mid-call is made again and the very call goes on", async () => {
   const finish = Promise.withResolvers<void>();
-  const shell = async () => (await finish.promise, { output: "built" });
+  const begun = Promise.withResolvers<void>();
+  const shell = async () => {
+    begun.resolve();
+    await finish.promise;
+    return { output: "built" };
+  };
   await using harness = await startHarness({}, { shell });
   const session = harness.session({ script: oneCall("build") });
   const worker = harness.work();
-  await worker.until("call.started");
+  await begun.promise;
   harness.sandboxes.disconnect();
   await worker.until("sandbox.ready", ({ how }) => how === "attached");
   finish.resolve();
