@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempDisposableSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type SessionHandle, type Simulator, startSimulator } from "@glovebox/simulator";
@@ -83,8 +83,8 @@ test("a worker frozen while it makes the sandbox and continued leaves it to the 
 }, 60_000);
 
 test("a worker frozen between two calls and continued does not run what came meanwhile, not even a custom tool", async () => {
-  const directory = mkdtempSync(join(tmpdir(), "glovebox-notes-"));
-  const notes = join(directory, "notes");
+  using directory = mkdtempDisposableSync(join(tmpdir(), "glovebox-notes-"));
+  const notes = join(directory.path, "notes");
   await using simulator = await startSimulator({ behaviour });
   await using _sandboxes = removeSandboxes(simulator);
   const start = (): WorkerProcess => startWorker(simulator, "test/workers/custom-tool/glovebox.config.ts", { env: { NOTES: notes } });
@@ -110,5 +110,4 @@ test("a worker frozen between two calls and continued does not run what came mea
   expect(report.failures, second.output()).toEqual([]);
   expect(answeredCalls(session)).toEqual(report.calls.map(({ id }) => id));
   expect(readFileSync(notes, "utf8")).toBe("one\ntwo\n");
-  rmSync(directory, { recursive: true });
 }, 60_000);

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempDisposableSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startSimulator, type Turn } from "@glovebox/simulator";
@@ -26,10 +26,10 @@ function turnsOf(name: string): readonly Turn[] {
 }
 
 test(`${sessions} sessions at once over one worker: no call is lost, mixed up or answered twice, and no sandbox is left`, async () => {
-  const runtimeDirectory = mkdtempSync(join(tmpdir(), "gb-"));
+  using runtimeDirectory = mkdtempDisposableSync(join(tmpdir(), "gb-"));
   await using simulator = await startSimulator();
   await using _sandboxes = removeSandboxes(simulator);
-  await using worker = startWorker(simulator, "docker", { env: { XDG_RUNTIME_DIR: runtimeDirectory } });
+  await using worker = startWorker(simulator, "docker", { env: { XDG_RUNTIME_DIR: runtimeDirectory.path } });
   await simulator.waitForRequest(({ endpoint }) => endpoint === "work.poll");
   using memory = new MemoryWatch(worker.pid);
   const startedAtMs = performance.now();
@@ -45,8 +45,7 @@ test(`${sessions} sessions at once over one worker: no call is lost, mixed up or
   await expect.poll(() => sandboxesOf(simulator), { timeout: 60_000 }).toEqual([]);
   worker.kill("SIGTERM");
   expect(await worker.ended).toEqual({ code: 0, signal: null });
-  expect(readdirSync(join(runtimeDirectory, "glovebox"))).toEqual([]);
-  rmSync(runtimeDirectory, { recursive: true });
+  expect(readdirSync(join(runtimeDirectory.path, "glovebox"))).toEqual([]);
   // a session's first call waits for its sandbox
   const [first, later] = [true, false].map((isFirst) =>
     reports.flatMap(({ calls }) => calls.filter(({ turn }) => (turn === 0) === isFirst).map((call) => (call.settledAtMs ?? 0) - call.emittedAtMs)),
