@@ -45,7 +45,7 @@ interface Thread {
   removed: boolean;
 }
 
-/** A program that waited so long gets a thread beyond the cores. */
+/** Where a program waited so long and none ended meanwhile, it gets a thread beyond the cores. */
 const patienceMs = 100;
 /** An unused thread is ended after this. */
 const idleMs = 10_000;
@@ -66,6 +66,7 @@ export class ThreadPool {
   #starting = false;
   #growTimer: NodeJS.Timeout | undefined;
   #runs = 0;
+  #lastEndedAt = performance.now();
   #commands: Promise<readonly string[]> | undefined;
 
   constructor(options: ResolvedOptions) {
@@ -119,11 +120,14 @@ export class ThreadPool {
     return (this.#running.get(disk) ?? 0) < maxConcurrent;
   }
 
-  /** One thread at a time, and beyond the cores only for a program that has waited: short ones are soonest done by those that run. */
+  /**
+   * One thread at a time, and beyond the cores only for a program that waits for others that do not end: many short ones are soonest done by the threads
+   * that run, and more threads would take memory and each other's time.
+   */
   #grow(): void {
     const entry = this.#waiting.find((each) => this.#mayRun(each));
     if (entry === undefined || this.#starting || this.#threads >= this.#options.maxThreads) return;
-    const waitedMs = performance.now() - entry.since;
+    const waitedMs = performance.now() - Math.max(entry.since, this.#lastEndedAt);
     if (this.#threads < availableParallelism() || waitedMs >= patienceMs) {
       this.#start((error) => {
         const first = this.#waiting.shift();
@@ -235,6 +239,7 @@ export class ThreadPool {
   }
 
   #leave(thread: Thread, entry: Entry): void {
+    this.#lastEndedAt = performance.now();
     thread.entry = undefined;
     const left = (this.#running.get(entry.disk) ?? 1) - 1;
     if (left === 0) this.#running.delete(entry.disk);
