@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import type { Clock } from "./clock.ts";
 
 /** Who is calling, told from the credential's value and never from the header that carried it. */
 export type Credential =
@@ -18,12 +19,25 @@ const prefixes: Readonly<Record<Credential["kind"], string>> = {
 
 /** Every credential in force. Revocation bites on the next request. */
 export class Credentials {
-  readonly #byValue = new Map<string, Credential>();
+  readonly #clock: Clock;
+  readonly #byValue = new Map<string, { readonly credential: Credential; readonly expiresAtMs: number }>();
 
-  issue(credential: Credential): string {
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** @param lifetimeMs default: for good */
+  issue(credential: Credential, lifetimeMs: number = Infinity): string {
     const value = prefixes[credential.kind] + randomBytes(48).toString("base64url");
-    this.#byValue.set(value, credential);
+    this.#byValue.set(value, { credential, expiresAtMs: this.#clock.now() + lifetimeMs });
     return value;
+  }
+
+  /** The tokens of a work item that are in force, oldest first. */
+  tokensOf(workId: string): readonly string[] {
+    return [...this.#byValue].flatMap(([value, { credential }]) =>
+      credential.kind === "sessions_token" && credential.workId === workId ? [value] : [],
+    );
   }
 
   revoke(value: string): void {
@@ -35,7 +49,8 @@ export class Credentials {
     const bearer = authorization === undefined ? undefined : /^Bearer +(\S+)$/i.exec(authorization)?.[1];
     const value = bearer ?? apiKey;
     if (value === undefined || value === "") return authorization === undefined || authorization === "" ? "missing" : "refused";
-    return this.#byValue.get(value) ?? "refused";
+    const issued = this.#byValue.get(value);
+    return issued === undefined || this.#clock.now() >= issued.expiresAtMs ? "refused" : issued.credential;
   }
 }
 
@@ -59,7 +74,8 @@ export function mintId(
     | "skill"
     | "skver"
     | "whe"
-    | "wrkspc",
+    | "wrkspc"
+    | "sesrsc",
 ): string {
   let text = `${prefix}_01`;
   for (const byte of randomBytes(22)) text += alphabet[byte % alphabet.length];

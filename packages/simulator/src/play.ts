@@ -56,16 +56,16 @@ class Performer {
       this.#fail(error);
     }
     void this.#acknowledge();
-    return this.report(this.#session.signal.aborted ? statusOf(this.#session.signal.reason) : "completed");
+    return this.report(this.#session.life.signal.aborted ? statusOf(this.#session.life.signal.reason) : "completed");
   }
 
   async #turns(): Promise<void> {
-    const { id: sessionId, signal, messages } = this.#session;
-    const turns = this.#brain({ sessionId, signal, messages });
+    const { id: sessionId, life, messages } = this.#session;
+    const turns = this.#brain({ sessionId, signal: life.signal, messages });
     try {
       let calls: readonly CallRecord[] = [];
       for (;;) {
-        const next = await this.#session.orOver(turns.next(calls));
+        const next = await life.orOver(turns.next(calls));
         if (next.done === true) return;
         calls = await this.#turn(next.value);
       }
@@ -77,14 +77,14 @@ class Performer {
 
   async #turn(turn: Turn): Promise<readonly CallRecord[]> {
     const session = this.#session;
-    if (turn.pauseMs !== undefined && turn.pauseMs > 0) await session.sleep(turn.pauseMs);
+    if (turn.pauseMs !== undefined && turn.pauseMs > 0) await session.life.sleep(turn.pauseMs);
     if (turn.user !== undefined) session.accept([{ type: "user.message", content: [{ type: "text", text: turn.user }] }]);
     if (session.turnOpen) session.applyMessages();
     else await session.nextMessage();
     const specs = turn.calls ?? [];
     const emitted = session.emitTurn({ thinking: turn.thinking ?? false, message: turn.message ?? null, events: turn.events ?? [], calls: specs });
     for (const label of turn.terminateThreads ?? []) session.terminateThread(session.findThread(label));
-    if ((turn.idleDelayMs ?? 0) > 0) session.later(turn.idleDelayMs ?? 0, () => session.idleOnOpenCalls());
+    if ((turn.idleDelayMs ?? 0) > 0) session.life.later(turn.idleDelayMs ?? 0, () => session.idleOnOpenCalls());
     else session.idleOnOpenCalls();
     this.#scheduleVerdicts(specs, emitted);
     if (turn.interrupt !== undefined) this.#scheduleInterrupt(turn.interrupt, emitted.length);
@@ -125,11 +125,11 @@ class Performer {
       stopListening();
       queueMicrotask(strike); // the events of this tick come first
     });
-    session.signal.addEventListener("abort", stopListening, { once: true });
+    session.life.signal.addEventListener("abort", stopListening, { once: true });
   }
 
   #afterwards(delayMs: number, action: () => void): void {
-    if (delayMs > 0) this.#session.later(delayMs, action);
+    if (delayMs > 0) this.#session.life.later(delayMs, action);
     else action();
   }
 

@@ -83,7 +83,7 @@ export class WorkQueue {
 
   ack(item: WorkItem): void {
     if (item.state === "queued") {
-      item.state = "starting";
+      item.state = this.#behaviour.activeFrom === "ack" ? "active" : "starting";
       item.acknowledgedAtMs = this.#clock.now();
       this.#queued.delete(item);
       return;
@@ -94,12 +94,14 @@ export class WorkQueue {
 
   /**
    * @param expected the value to echo, `NO_HEARTBEAT` for the first, `null` for no condition
-   * @throws {ApiFailure} 412: the lease is somebody else's
+   * @throws {ApiFailure} 412: the lease is somebody else's; 400: a condition is wanted
    */
   heartbeat(item: WorkItem, expected: string | null, desiredTtlMs: number | null): WireHeartbeat {
     // an item nobody acknowledged has no lease to give; once requeued, its old holder's value is compared below and fails
+    if (expected === null && this.#behaviour.omittedExpectation === "refuse") throw new ApiFailure(400, "expected_last_heartbeat: is required.");
     const holdsNone = expected === null || expected === "NO_HEARTBEAT";
-    if (item.state === "stopping" || item.state === "stopped" || (item.state === "queued" && holdsNone)) return this.#beatAnswer(item, false);
+    if (item.state === "stopping" || item.state === "stopped") return this.#beatAnswer(item, this.#behaviour.extendedWhileStopping);
+    if (item.state === "queued" && holdsNone) return this.#beatAnswer(item, false);
     if (expected !== null && expected !== (item.lastHeartbeat ?? "NO_HEARTBEAT")) throw preconditionFailed(item, expected);
     const nowMs = this.#clock.now();
     if (desiredTtlMs !== null) {
@@ -115,10 +117,11 @@ export class WorkQueue {
     return this.#beatAnswer(item, true);
   }
 
-  /** Put an item whose lease ran out back into the queue. */
+  /** The lease ran out: put the item back into the queue. */
   expire(item: WorkItem): void {
     item.lease?.cancel();
     item.lease = null;
+    if (this.#behaviour.expiredLease === "strand") return;
     item.lastHeartbeat = null;
     item.latestHeartbeatAtMs = null;
     item.acknowledgedAtMs = null;
@@ -152,7 +155,7 @@ export class WorkQueue {
       depth: queued.length - pending,
       pending,
       oldest_queued_at: oldestMs === null ? null : timestamp(oldestMs),
-      workers_polling: polling,
+      workers_polling: polling > 0 ? polling : this.#behaviour.workersPollingWithoutIds,
     };
   }
 

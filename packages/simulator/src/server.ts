@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Behaviour } from "./behaviour.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import { mintId, type Credential } from "./credentials.ts";
-import { matchEndpoint, type Gate, type Match } from "./endpoints.ts";
+import { matchEndpoint, type Endpoint, type Gate, type Match } from "./endpoints.ts";
 import { ApiFailure, errorEnvelope, errorTypeFor } from "./failure.ts";
 import type { RequestFault } from "./faults.ts";
 import type { MutableLoggedRequest, RequestLog } from "./request-log.ts";
@@ -85,15 +86,16 @@ class Exchange {
     const { method, path } = this.#entry;
     const match = this.#match;
     const betas = (header(this.#incoming.headers["anthropic-beta"]) ?? "").split(",").map((beta) => beta.trim());
-    if (match === undefined || !opens(match.endpoint.gate, betas)) throw new ApiFailure(404, `Not found: ${method} ${path}`);
+    if (match === undefined) throw new ApiFailure(404, `Not found: ${method} ${path}. The simulator has no such endpoint.`);
+    if (!opens(match.endpoint.gate, betas)) throw new ApiFailure(404, `Not found: ${method} ${path}`);
     const credential = this.#credential;
     if (credential === "missing") throw new ApiFailure(401, "No credential: send `authorization: Bearer …` or `x-api-key`.");
     if (credential === "refused") throw new ApiFailure(401, "The credential is invalid or was revoked.");
-    const { name, allows, undocumented } = match.endpoint;
-    const accepted = this.#plane.behaviour.undocumentedCredentials === "accept" ? [...allows, ...undocumented] : allows;
-    if (!accepted.includes(credential.kind)) {
+    const { name, rateClass } = match.endpoint;
+    if (!mayCall(match.endpoint, credential, this.#plane.behaviour)) {
       throw new ApiFailure(403, `${name} cannot be called with this kind of credential (${credential.kind}).`);
     }
+    this.#plane.rateLimits.take(rateClass);
     const gone = new AbortController();
     this.#response.once("close", () => gone.abort());
     const contentType = header(this.#incoming.headers["content-type"]);
@@ -151,6 +153,12 @@ class Exchange {
 
 function faultFailure(fault: RequestFault | undefined, status: number): ApiFailure {
   return new ApiFailure(status, fault?.message ?? `Injected fault: status ${status}.`, { errorType: fault?.errorType ?? errorTypeFor(status) });
+}
+
+function mayCall({ name, allows, undocumented }: Endpoint, { kind }: Credential, behaviour: Behaviour): boolean {
+  if (allows.includes(kind)) return true;
+  if (name === "work.list" && kind === "api_key") return behaviour.workListWithApiKey === "accept";
+  return behaviour.undocumentedCredentials === "accept" && undocumented.includes(kind);
 }
 
 /** @throws {ApiFailure} 400: two that exclude each other */

@@ -1,9 +1,11 @@
+import { checkAcceptance, kindOfResult } from "./acceptance.ts";
 import type { Behaviour } from "./behaviour.ts";
 import { permissionOf, serverResultEvent, textBlocks, toolUseEvent, toRecord, toResult, type Call, type Thread } from "./calls.ts";
 import type { Clock } from "./clock.ts";
 import { mintId } from "./credentials.ts";
 import { EventLog } from "./event-log.ts";
 import { ApiFailure } from "./failure.ts";
+import { Lifetime } from "./lifetime.ts";
 import type { CallRecord, CallResult } from "./report.ts";
 import type { ToolCall } from "./script.ts";
 import { StatusBoard } from "./session-status.ts";
@@ -19,6 +21,8 @@ export class SessionOver extends Error {
 export interface SessionContext {
   readonly clock: Clock;
   readonly behaviour: Behaviour;
+  /** Whether tools run on a worker of the customer's, and not in the service's own container. */
+  readonly selfHosted: boolean;
   /** Queue a work item for the session unless one is live. */
   readonly wake: () => void;
   /** The session was deleted: forget it and end its streams. */
@@ -32,7 +36,8 @@ export class Session {
   readonly createdAtMs: number;
   readonly messages: string[] = [];
   readonly #context: SessionContext;
-  readonly #ended = new AbortController();
+  /** Ends with the session; the reason is a `SessionOver`. */
+  readonly life: Lifetime;
   readonly #calls = new Map<string, Call>();
   readonly #open = new Set<Call>();
   readonly #board: StatusBoard;
@@ -46,7 +51,8 @@ export class Session {
   constructor(agentName: string, context: SessionContext) {
     this.#context = context;
     this.createdAtMs = context.clock.now();
-    this.log = new EventLog(context.clock);
+    this.life = new Lifetime(context.clock);
+    this.log = new EventLog(context.clock, context.behaviour.historyOrder);
     this.#board = new StatusBoard(agentName, this.log, context.clock);
   }
 
@@ -54,9 +60,14 @@ export class Session {
     return this.#board.status;
   }
 
-  /** Aborts with the session; the reason is a `SessionOver`. */
-  get signal(): AbortSignal {
-    return this.#ended.signal;
+  /** As a retrieval shows it, which may lag behind an idle event. */
+  get shownStatus(): SessionStatus {
+    return this.#board.shownStatus(this.#context.behaviour.statusLagMs);
+  }
+
+  /** The primary one first, then by age. */
+  get threads(): readonly Thread[] {
+    return this.#board.threads;
   }
 
   /** False before the first message, after an idle that ended a turn, and after an interrupt. */
@@ -93,36 +104,16 @@ export class Session {
    */
   accept(events: readonly EventParams[]): readonly SessionEvent[] {
     if (this.status === "terminated") throw new ApiFailure(400, `Session ${this.id} is terminated and accepts no events.`);
-    const answered = new Set<string>();
-    for (const event of events) this.#check(event, answered);
+    const { behaviour, selfHosted } = this.#context;
+    checkAcceptance(events, {
+      behaviour,
+      selfHosted,
+      callOf: (event) => this.#callOf(event),
+      checkThread: (threadId) => void this.#board.threadById(threadId),
+    });
     const stored = events.map((event) => this.#apply(event));
     this.#afterSettling();
     return stored;
-  }
-
-  #check(event: EventParams, answered: Set<string>): void {
-    if (event.type === "user.tool_result" || event.type === "user.custom_tool_result") {
-      const call = this.#callOf(event);
-      if (answered.has(call.id)) throw alreadyAnswered(call.id);
-      answered.add(call.id);
-      if (call.outcome !== "open") throw alreadyAnswered(call.id);
-      if (call.kind === "mcp") throw new ApiFailure(400, `Tool use ${call.id} is run by the service and takes no result.`);
-      if (kindOfResult(event) !== call.kind && this.#context.behaviour.wrongKindResult === "refuse") {
-        throw new ApiFailure(400, `A ${event.type} does not answer the ${call.kind === "custom" ? "custom " : ""}tool use ${call.id}.`);
-      }
-      if (call.gate === "waiting" && this.#context.behaviour.resultBeforeConfirmation === "refuse") {
-        throw new ApiFailure(400, `Tool use ${call.id} waits for its confirmation.`);
-      }
-    } else if (event.type === "user.tool_confirmation") {
-      const call = this.#callOf(event);
-      const key = `confirmation of ${call.id}`;
-      if (call.outcome !== "open" || call.gate !== "waiting" || answered.has(key)) {
-        throw new ApiFailure(400, `Tool use ${call.id} does not wait for a confirmation.`);
-      }
-      answered.add(key);
-    } else if (event.type === "user.interrupt" && typeof event["session_thread_id"] === "string") {
-      this.#board.threadById(event["session_thread_id"]);
-    }
   }
 
   #apply(event: EventParams): SessionEvent {
@@ -157,7 +148,7 @@ export class Session {
       const threadId = event["session_thread_id"];
       this.#applyInterrupt(typeof threadId === "string" ? this.#board.threadById(threadId) : null);
     };
-    if (this.#context.behaviour.interruptLagMs > 0) this.later(this.#context.behaviour.interruptLagMs, apply);
+    if (this.#context.behaviour.interruptLagMs > 0) this.life.later(this.#context.behaviour.interruptLagMs, apply);
     else apply();
     return stored;
   }
@@ -206,7 +197,7 @@ export class Session {
   #callOf(event: EventParams): Call {
     const id = String(event["tool_use_id"] ?? event["custom_tool_use_id"]);
     const call = this.#calls.get(id);
-    if (call === undefined) throw new ApiFailure(400, `No tool use ${id} in session ${this.id}.`);
+    if (call === undefined) throw new ApiFailure(this.#context.behaviour.settledResultStatus, `No tool use ${id} in session ${this.id}.`);
     return call;
   }
 
@@ -214,8 +205,8 @@ export class Session {
 
   /** Wait for a user's message and open a turn with all that came. @throws {SessionOver} */
   async nextMessage(): Promise<void> {
-    this.signal.throwIfAborted();
-    if (this.#waitingMessages.length === 0) await this.#wait((resolve) => (this.#onMessage = resolve));
+    this.life.signal.throwIfAborted();
+    if (this.#waitingMessages.length === 0) await this.life.wait((resolve) => (this.#onMessage = resolve));
     this.#onMessage = null;
     this.#turnOpen = true;
     this.applyMessages();
@@ -245,14 +236,17 @@ export class Session {
     if (say.thinking) this.log.append({ type: "agent.thinking" });
     if (say.message !== null) this.log.append({ type: "agent.message", content: textBlocks(say.message) });
     for (const event of say.events) this.log.append(event);
-    const calls = say.calls.map((spec) => this.#emitCall(spec));
     const output = this.#board.countOutput(`${say.message ?? ""}${JSON.stringify(say.calls.map((call) => call.input ?? {}))}`);
-    this.log.append({
+    const end = {
       type: "span.model_request_end",
       model_request_start_id: start.id,
       is_error: false,
       model_usage: { input_tokens: this.usage.input_tokens, output_tokens: output, cache_creation_input_tokens: 0, cache_read_input_tokens: 0 },
-    });
+    };
+    const callsLast = this.#context.behaviour.toolUsePosition === "after_span_end";
+    if (callsLast) this.log.append(end);
+    const calls = say.calls.map((spec) => this.#emitCall(spec));
+    if (!callsLast) this.log.append(end);
     for (const call of calls) {
       if (permissionOf(call.spec) === "deny") this.#settleByServer(call, "denied", toResult(textBlocks("This tool use was denied by policy."), true));
       else if (call.gate === "open") this.#startAnswer(call);
@@ -272,27 +266,13 @@ export class Session {
 
   /** Resolves when no call is open, or an interrupt ended the turn. @throws {SessionOver} */
   async settled(): Promise<void> {
-    while (this.#open.size > 0 && this.#turnOpen) await this.#wait((resolve) => (this.#onSettled = resolve));
+    while (this.#open.size > 0 && this.#turnOpen) await this.life.wait((resolve) => (this.#onSettled = resolve));
     this.#onSettled = null;
   }
 
   endTurn(reason: StopReason, details: JsonObject | null = null): void {
     this.#turnOpen = false;
     this.#board.toIdle(reason, details);
-  }
-
-  /** What `pending` resolves to, unless the session is over first. @throws {SessionOver} */
-  async orOver<Value>(pending: Promise<Value>): Promise<Value> {
-    this.signal.throwIfAborted();
-    const { promise, reject } = Promise.withResolvers<never>();
-    const over = (): void => reject(this.signal.reason);
-    this.signal.addEventListener("abort", over, { once: true });
-    return Promise.race([pending, promise]).finally(() => this.signal.removeEventListener("abort", over));
-  }
-
-  /** @throws {SessionOver} */
-  async sleep(delayMs: number): Promise<void> {
-    await this.#wait((resolve) => this.later(delayMs, resolve));
   }
 
   // Endings.
@@ -304,6 +284,15 @@ export class Session {
     this.#afterSettling();
   }
 
+  /** Idempotent. @throws {ApiFailure} 400: it is the primary one, or runs */
+  archiveThread(thread: Thread): void {
+    if (thread.label === null) throw new ApiFailure(400, `Thread ${thread.id} is the session's primary thread and cannot be archived.`);
+    if (thread.state === "running") throw new ApiFailure(400, `Thread ${thread.id} is running and cannot be archived; interrupt it first.`);
+    if (thread.archivedAtMs !== null) return;
+    this.terminateThread(thread);
+    thread.archivedAtMs = this.#context.clock.now();
+  }
+
   /** Idempotent. @param type the event that tells it */
   end(type: "session.status_terminated" | "session.deleted", live: boolean): void {
     if (this.status === "terminated" && type === "session.status_terminated") return;
@@ -311,13 +300,13 @@ export class Session {
     this.#turnOpen = false;
     for (const call of this.#open) this.#settle(call, "dropped", null);
     this.log.append({ type }, { live });
-    this.#ended.abort(new SessionOver(type));
+    this.life.end(new SessionOver(type));
     if (type === "session.deleted") this.#context.deleted();
   }
 
   /** The simulator is closing: nothing is told to anybody. */
   abandon(): void {
-    this.#ended.abort(new SessionOver("abandoned"));
+    this.life.end(new SessionOver("abandoned"));
   }
 
   /** @param key a label or an id @throws {ApiFailure} 404 */
@@ -359,7 +348,7 @@ export class Session {
       if (call.outcome === "open") this.#settleByServer(call, "result", toResult(textBlocks(text), isError));
     };
     if (afterMs === 0) return answer();
-    this.later(afterMs, () => {
+    this.life.later(afterMs, () => {
       answer();
       this.#afterSettling();
     });
@@ -368,7 +357,7 @@ export class Session {
   #answerByApplication(call: Call): void {
     const { answer } = call.spec;
     if (answer?.by !== "application") return;
-    this.later(answer.afterMs ?? 0, () => {
+    this.life.later(answer.afterMs ?? 0, () => {
       if (call.outcome === "open") this.accept([resultParams(call, textBlocks(answer.text), answer.isError ?? false)]);
     });
   }
@@ -407,25 +396,6 @@ export class Session {
   #idleOnOpenCalls(): void {
     this.#board.toIdle({ type: "requires_action", event_ids: [...this.#open].map((call) => call.id) }, null);
   }
-
-  // Waiting.
-
-  /** Run `action` after `delayMs` on the clock, unless the session is over by then. */
-  later(delayMs: number, action: () => void): void {
-    const stop = (): void => timer.cancel();
-    const timer = this.#context.clock.setTimer(delayMs, () => {
-      this.signal.removeEventListener("abort", stop);
-      action();
-    });
-    this.signal.addEventListener("abort", stop, { once: true });
-  }
-
-  async #wait(start: (resolve: () => void) => void): Promise<void> {
-    this.signal.throwIfAborted();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    start(resolve);
-    await this.orOver(promise);
-  }
 }
 
 function resultParams(call: Call, content: readonly ContentBlock[], isError: boolean): EventParams {
@@ -434,14 +404,6 @@ function resultParams(call: Call, content: readonly ContentBlock[], isError: boo
   return { type: "user.tool_result", tool_use_id: call.id, ...answered };
 }
 
-function kindOfResult(event: EventParams): "custom" | "agent" {
-  return event.type === "user.custom_tool_result" ? "custom" : "agent";
-}
-
 function onThread(call: Call): { readonly session_thread_id?: string } {
   return call.thread.label === null ? {} : { session_thread_id: call.thread.id };
-}
-
-function alreadyAnswered(callId: string): ApiFailure {
-  return new ApiFailure(400, `Tool use ${callId} is already settled.`);
 }

@@ -183,8 +183,11 @@ export interface Simulator extends AsyncDisposable {
   memoryStore(id: string): MemoryStoreHandle | undefined;
   /** @throws {RangeError} members that its format has no place for */
   createSkill(options: CreateSkillOptions): SkillHandle;
-  /** Another self-hosted environment with a key of its own. */
-  createEnvironment(name?: string): SimulatedEnvironment;
+  /**
+   * Another environment with a key of its own.
+   * @param type default `self_hosted`. In a `cloud` one nothing is queued, and the script answers for the service's containers
+   */
+  createEnvironment(name?: string, type?: "self_hosted" | "cloud"): SimulatedEnvironment;
   /** From now on the key is refused (401). Default: the first environment's. */
   revokeEnvironmentKey(key?: string): void;
   /** A new key for an environment. */

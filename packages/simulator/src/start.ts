@@ -10,6 +10,7 @@ import { sessionHandle } from "./handle.ts";
 import { memoryHandlers } from "./memory-handlers.ts";
 import { createMemoryStore, memoryStoreHandle } from "./memory-store-handle.ts";
 import type { Handlers } from "./request.ts";
+import { resourceHandlers } from "./resource-handlers.ts";
 import { RequestLog } from "./request-log.ts";
 import { createApiServer } from "./server.ts";
 import { sessionHandlers } from "./session-handlers.ts";
@@ -33,7 +34,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   for (const { brain } of agents.values()) if (brain !== undefined) toBrain(brain);
   const plane = new ControlPlane(clock, behaviour, agents);
   const log = new RequestLog(options.requestLogCapacity ?? 100_000);
-  const environment = plane.createEnvironment("default");
+  const environment = plane.createEnvironment("default", "self_hosted");
   const issueKey = (environmentId: string): string => plane.credentials.issue({ kind: "environment_key", environmentId });
   const environmentKey = issueKey(environment.id);
   const apiKey = plane.credentials.issue({ kind: "api_key", id: mintId("apikey") });
@@ -43,6 +44,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const handlers: Handlers = {
     ...workHandlers(plane, () => url),
     ...sessionHandlers(plane),
+    ...resourceHandlers(plane),
     ...eventHandlers(plane),
     ...memoryHandlers(plane),
     ...skillHandlers(plane),
@@ -80,8 +82,8 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       return store && memoryStoreHandle(plane, store);
     },
     createSkill: (skill) => skillHandle(plane.skills, plane.skills.create(skill)),
-    createEnvironment(name = "another") {
-      const { id } = plane.createEnvironment(name);
+    createEnvironment(name = "another", type = "self_hosted") {
+      const { id } = plane.createEnvironment(name, type);
       return { id, key: issueKey(id) };
     },
     revokeEnvironmentKey: (key = environmentKey) => plane.credentials.revoke(key),
@@ -125,7 +127,7 @@ function createSession(
     ...(brain === undefined ? {} : { brain }),
     title: options.title ?? options.script?.name ?? null,
     metadata: options.metadata ?? {},
-    memoryStores: (options.memoryStores ?? []).map(({ id, ...attachment }) => ({ type: "memory_store", memory_store_id: id, ...attachment })),
+    resources: (options.memoryStores ?? []).map(({ id, ...attachment }) => ({ type: "memory_store", memory_store_id: id, ...attachment })),
     events: prompt === null ? [] : [{ type: "user.message", content: textBlocks(prompt) }],
   });
   return sessionHandle(plane, record);
