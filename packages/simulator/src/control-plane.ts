@@ -1,5 +1,5 @@
 import type { Behaviour } from "./behaviour.ts";
-import type { Clock } from "./clock.ts";
+import type { SkewableClock } from "./clock.ts";
 import { Credentials, mintId } from "./credentials.ts";
 import type { EventStream } from "./event-stream.ts";
 import { ApiFailure } from "./failure.ts";
@@ -62,7 +62,7 @@ export interface NewSession {
 
 /** Everything that the service knows, without HTTP. */
 export class ControlPlane {
-  readonly clock: Clock;
+  readonly clock: SkewableClock;
   readonly behaviour: Behaviour;
   readonly credentials: Credentials;
   readonly faults: FaultPlan = new FaultPlan();
@@ -75,7 +75,7 @@ export class ControlPlane {
   readonly #agents: ReadonlyMap<string, AgentSpec>;
   #created = 0;
 
-  constructor(clock: Clock, behaviour: Behaviour, agents: ReadonlyMap<string, AgentSpec>) {
+  constructor(clock: SkewableClock, behaviour: Behaviour, agents: ReadonlyMap<string, AgentSpec>) {
     this.clock = clock;
     this.behaviour = behaviour;
     this.credentials = new Credentials(clock);
@@ -88,7 +88,7 @@ export class ControlPlane {
 
   createEnvironment(name: string, type: EnvironmentType): Environment {
     const id = mintId("env");
-    const environment: Environment = { id, name, type, createdAtMs: this.clock.now(), queue: new WorkQueue(id, this.clock, this.behaviour) };
+    const environment: Environment = { id, name, type, createdAtMs: this.clock.stampMs(), queue: new WorkQueue(id, this.clock, this.behaviour) };
     this.#environments.set(id, environment);
     return environment;
   }
@@ -147,8 +147,8 @@ export class ControlPlane {
   /** @throws {ApiFailure} 400: it runs */
   archiveSession(record: SessionRecord): void {
     refuseWhileRunning(record, "archived");
-    record.archivedAtMs ??= this.clock.now();
-    record.updatedAtMs = this.clock.now();
+    record.archivedAtMs ??= this.clock.stampMs();
+    record.updatedAtMs = this.clock.stampMs();
     record.session.end("session.status_terminated", true);
   }
 

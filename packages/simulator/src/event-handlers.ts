@@ -32,18 +32,18 @@ export function eventHandlers(plane: ControlPlane): HandlersOf<"events" | "threa
       const statuses = request.query.getAll("statuses[]");
       const shown = record.session.threads.filter(({ state }) => statuses.length === 0 || statuses.includes(state));
       const { data, next } = pageOf(shown, request.query, { keyOf: (thread) => record.session.threads.indexOf(thread) });
-      return ok({ data: data.map((thread) => wireThread(record, thread, plane.clock.now())), next_page: next });
+      return ok({ data: data.map((thread) => wireThread(record, thread, plane.clock)), next_page: next });
     },
 
     "threads.retrieve"(request) {
       const { record, thread } = threadOf(request);
-      return ok(wireThread(record, thread, plane.clock.now()));
+      return ok(wireThread(record, thread, plane.clock));
     },
 
     "threads.archive"(request) {
       const { record, thread } = threadOf(request);
       record.session.archiveThread(thread);
-      return ok(wireThread(record, thread, plane.clock.now()));
+      return ok(wireThread(record, thread, plane.clock));
     },
 
     "threads.events"(request) {

@@ -1,5 +1,5 @@
 import type { Behaviour } from "./behaviour.ts";
-import type { Clock } from "./clock.ts";
+import type { SkewableClock } from "./clock.ts";
 import { mintId } from "./credentials.ts";
 import { timestampOfMicros, toMicros, type EventParams, type SessionEvent } from "./wire.ts";
 
@@ -25,7 +25,7 @@ export interface ListQuery {
 
 /** The events of one session. */
 export class EventLog {
-  readonly #clock: Clock;
+  readonly #clock: SkewableClock;
   readonly #order: Behaviour["historyOrder"];
   /** As they arrived; one that is stamped later keeps its place. */
   readonly #arrived: SessionEvent[] = [];
@@ -36,7 +36,7 @@ export class EventLog {
   readonly #listeners = new Set<EventListener>();
   #lastMicros = 0;
 
-  constructor(clock: Clock, order: Behaviour["historyOrder"]) {
+  constructor(clock: SkewableClock, order: Behaviour["historyOrder"]) {
     this.#clock = clock;
     this.#order = order;
   }
@@ -93,7 +93,7 @@ export class EventLog {
 
   /** Strictly increasing, so that "at or before the interrupt" is decided for every pair of events. */
   #stamp(): string {
-    this.#lastMicros = Math.max(this.#lastMicros + 1, toMicros(this.#clock.now()));
+    this.#lastMicros = Math.max(this.#lastMicros + 1, toMicros(this.#clock.stampMs()));
     return timestampOfMicros(this.#lastMicros);
   }
 

@@ -27,7 +27,7 @@ class Performer {
     this.#session = session;
     this.#brain = brain;
     this.#clock = clock;
-    this.#startedAtMs = session.createdAtMs;
+    this.#startedAtMs = clock.now();
   }
 
   report(status: SessionReport["status"]): SessionReport {

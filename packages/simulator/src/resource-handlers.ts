@@ -27,7 +27,7 @@ export function resourceHandlers(plane: ControlPlane): HandlersOf<"resources"> {
     "resources.add"(request) {
       const record = sessionOf(plane, request);
       refuseOnSelfHosted(record.environment);
-      const resource = store(parseWith(fileParams, request.body), plane.clock.now());
+      const resource = store(parseWith(fileParams, request.body), plane.clock.stampMs());
       record.resources.push(resource);
       return ok(resource);
     },
@@ -38,7 +38,7 @@ export function resourceHandlers(plane: ControlPlane): HandlersOf<"resources"> {
       const { record, resource } = find(request);
       parseWith(updateBody, request.body);
       if (resource.type !== "github_repository") throw new ApiFailure(400, "authorization_token: only a repository has one.");
-      const updated = { ...resource, updated_at: timestamp(plane.clock.now()) };
+      const updated = { ...resource, updated_at: timestamp(plane.clock.stampMs()) };
       record.resources[record.resources.indexOf(resource)] = updated;
       return ok(updated);
     },

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Behaviour } from "./behaviour.ts";
 import type { ControlPlane } from "./control-plane.ts";
-import { mintId, type Credential } from "./credentials.ts";
+import { mintId, type Credential, type NoCredential } from "./credentials.ts";
 import { matchEndpoint, type Endpoint, type Gate, type Match } from "./endpoints.ts";
 import { ApiFailure, errorEnvelope, errorTypeFor } from "./failure.ts";
 import type { RequestFault } from "./faults.ts";
@@ -26,7 +26,7 @@ class Exchange {
   readonly #incoming: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #entry: MutableLoggedRequest;
-  readonly #credential: Credential | "missing" | "refused";
+  readonly #credential: Credential | NoCredential;
   readonly #query: URLSearchParams;
   readonly #match: Match | undefined;
   #fault: RequestFault | undefined;
@@ -55,6 +55,8 @@ class Exchange {
       workerId: header(headers["anthropic-worker-id"]),
       sessionId: this.#match?.parameters.get("session") ?? null,
       workId: this.#match?.parameters.get("work") ?? null,
+      token: tokenOf(this.#credential),
+      delivered: null,
       sent: [],
       status: null,
     };
@@ -90,7 +92,7 @@ class Exchange {
     if (!opens(match.endpoint.gate, betas)) throw new ApiFailure(404, `Not found: ${method} ${path}`);
     const credential = this.#credential;
     if (credential === "missing") throw new ApiFailure(401, "No credential: send `authorization: Bearer …` or `x-api-key`.");
-    if (credential === "refused") throw new ApiFailure(401, "The credential is invalid or was revoked.");
+    if (typeof credential === "string") throw new ApiFailure(401, "The credential is invalid or was revoked.");
     const { name, rateClass } = match.endpoint;
     if (!mayCall(match.endpoint, credential, this.#plane.behaviour)) {
       throw new ApiFailure(403, `${name} cannot be called with this kind of credential (${credential.kind}).`);
@@ -126,6 +128,7 @@ class Exchange {
       return;
     }
     const body = this.#fault?.transform === undefined ? reply.body : this.#fault.transform(reply.body);
+    this.#entry.delivered = reply.delivered ?? null;
     this.#send(reply.status, body);
   }
 
@@ -174,6 +177,12 @@ function opens(gate: Gate, betas: readonly string[]): boolean {
 
 function header(value: string | string[] | undefined): string | null {
   return (Array.isArray(value) ? value.join(", ") : value) ?? null;
+}
+
+function tokenOf(credential: Credential | NoCredential): MutableLoggedRequest["token"] {
+  if (typeof credential === "string" || credential.kind !== "sessions_token") return null;
+  const { workId, sessionId, delivery } = credential;
+  return { workId, sessionId, delivery };
 }
 
 function summary(body: unknown): MutableLoggedRequest["sent"] {

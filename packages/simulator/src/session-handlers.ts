@@ -100,7 +100,7 @@ export function sessionHandlers(plane: ControlPlane): HandlersOf<"sessions"> {
         if (Object.keys(merged).length > 0) changed["metadata"] = merged;
       }
       if (agent !== undefined) changed["agent"] = record.agent = { ...record.agent, ...agent };
-      record.updatedAtMs = plane.clock.now();
+      record.updatedAtMs = plane.clock.stampMs();
       record.session.log.append({ type: "session.updated", ...changed });
       return ok(wireSession(record));
     },

@@ -69,7 +69,7 @@ export function toResources(plane: ControlPlane, environment: Environment, wante
   if (wanted.some(({ type }) => type !== "memory_store")) refuseOnSelfHosted(environment);
   const attachments = plane.memoryStores.attach(wanted.filter((each) => each.type === "memory_store"));
   const attached = new Map(attachments.map((each) => [each.memory_store_id, each]));
-  return wanted.flatMap((each) => (each.type === "memory_store" ? (attached.get(each.memory_store_id) ?? []) : store(each, plane.clock.now())));
+  return wanted.flatMap((each) => (each.type === "memory_store" ? (attached.get(each.memory_store_id) ?? []) : store(each, plane.clock.stampMs())));
 }
 
 /** @throws {ApiFailure} 400, in the documented words */

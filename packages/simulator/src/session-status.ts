@@ -1,5 +1,5 @@
 import type { Thread } from "./calls.ts";
-import type { Clock } from "./clock.ts";
+import type { SkewableClock } from "./clock.ts";
 import { mintId } from "./credentials.ts";
 import type { EventLog } from "./event-log.ts";
 import { ApiFailure } from "./failure.ts";
@@ -8,7 +8,7 @@ import type { JsonObject, SessionStatus, StopReason } from "./wire.ts";
 /** What a session shows of itself: its status and its threads', time and tokens used. Appends the events that tell of changes. */
 export class StatusBoard {
   readonly #log: EventLog;
-  readonly #clock: Clock;
+  readonly #clock: SkewableClock;
   /** By label; the primary thread has none. */
   readonly #threads = new Map<string | null, Thread>();
   #status: SessionStatus = "idle";
@@ -19,7 +19,7 @@ export class StatusBoard {
   #inputTokens = 0;
   #outputTokens = 0;
 
-  constructor(agentName: string, log: EventLog, clock: Clock) {
+  constructor(agentName: string, log: EventLog, clock: SkewableClock) {
     this.#log = log;
     this.#clock = clock;
     this.#threads.set(null, this.#newThread(null, agentName, "idle"));
@@ -120,18 +120,18 @@ export class StatusBoard {
   }
 
   #newThread(label: string | null, agentName: string, state: "running" | "idle"): Thread {
-    const nowMs = this.#clock.now();
+    const createdAtMs = this.#clock.stampMs();
     return {
       id: mintId("sthr"),
       label,
       agentName,
-      createdAtMs: nowMs,
-      updatedAtMs: nowMs,
+      createdAtMs,
+      updatedAtMs: createdAtMs,
       archivedAtMs: null,
       state,
       hasChanged: false,
       hasIdled: false,
-      runningSinceMs: state === "running" ? nowMs : null,
+      runningSinceMs: state === "running" ? this.#clock.now() : null,
       ranMs: 0,
     };
   }
@@ -141,7 +141,7 @@ export class StatusBoard {
     const nowMs = this.#clock.now();
     if (thread.runningSinceMs !== null) thread.ranMs += nowMs - thread.runningSinceMs;
     thread.runningSinceMs = state === "running" ? nowMs : null;
-    thread.updatedAtMs = nowMs;
+    thread.updatedAtMs = this.#clock.stampMs();
     thread.state = state;
     thread.hasChanged = true;
     thread.hasIdled ||= state === "idle";

@@ -1,7 +1,7 @@
 import { checkAcceptance, kindOfResult } from "./acceptance.ts";
 import type { Behaviour } from "./behaviour.ts";
 import { permissionOf, serverResultEvent, textBlocks, toolUseEvent, toRecord, toResult, type Call, type Thread } from "./calls.ts";
-import type { Clock } from "./clock.ts";
+import type { SkewableClock } from "./clock.ts";
 import { mintId } from "./credentials.ts";
 import { EventLog } from "./event-log.ts";
 import { ApiFailure } from "./failure.ts";
@@ -19,7 +19,7 @@ export class SessionOver extends Error {
 }
 
 export interface SessionContext {
-  readonly clock: Clock;
+  readonly clock: SkewableClock;
   readonly behaviour: Behaviour;
   /** Whether tools run on a worker of the customer's, and not in the service's own container. */
   readonly selfHosted: boolean;
@@ -50,7 +50,7 @@ export class Session {
 
   constructor(agentName: string, context: SessionContext) {
     this.#context = context;
-    this.createdAtMs = context.clock.now();
+    this.createdAtMs = context.clock.stampMs();
     this.life = new Lifetime(context.clock);
     this.log = new EventLog(context.clock, context.behaviour.historyOrder);
     this.#board = new StatusBoard(agentName, this.log, context.clock);
@@ -290,7 +290,7 @@ export class Session {
     if (thread.state === "running") throw new ApiFailure(400, `Thread ${thread.id} is running and cannot be archived; interrupt it first.`);
     if (thread.archivedAtMs !== null) return;
     this.terminateThread(thread);
-    thread.archivedAtMs = this.#context.clock.now();
+    thread.archivedAtMs = this.#context.clock.stampMs();
   }
 
   /** Idempotent. @param type the event that tells it */

@@ -1,5 +1,6 @@
 import type { Behaviour } from "./behaviour.ts";
 import type { Clock } from "./clock.ts";
+import type { SecretKind } from "./credentials.ts";
 import type { AddedFault, RequestFault, StreamFault, WebhookFault } from "./faults.ts";
 import type { SessionReport } from "./report.ts";
 import type { LoggedRequest } from "./request-log.ts";
@@ -137,6 +138,8 @@ export interface SessionHandle {
   waitForEvent(matches: (event: SessionEvent) => boolean, signal?: AbortSignal): Promise<SessionEvent>;
   /** Reset every open stream of this session. Returns how many there were. */
   cutStreams(): number;
+  /** The next poll gets the newest work item again, whoever has it. @throws {Error} there is none */
+  redeliver(): void;
   /** Let the lease of the live work item run out now. @throws {Error} when no item has one */
   expireLease(): void;
 }
@@ -196,11 +199,15 @@ export interface Simulator extends AsyncDisposable {
   enqueueHealthcheck(options?: { readonly environmentId?: string; readonly typed?: boolean }): WireWork;
   /** @throws {TypeError} `url` is none that the simulator sends to */
   createWebhook(options: CreateWebhookOptions): WebhookHandle;
+  /** Kinds of the simulator's secrets that stand in a text, such as a worker's log; those out of force included. */
+  secretsIn(text: string): readonly SecretKind[];
   readonly requests: readonly LoggedRequest[];
   /** The first answered request, past or to come, for which `matches` is true. */
   waitForRequest(matches: (request: LoggedRequest) => boolean, signal?: AbortSignal): Promise<LoggedRequest>;
   addRequestFault(fault: RequestFault): AddedFault;
   addStreamFault(fault: StreamFault): AddedFault;
   addWebhookFault(fault: WebhookFault): AddedFault;
+  /** From now on every time that it stamps is off by this much; leases, reclaim and waits are not. 0 ends it. */
+  skewClock(skewMs: number): void;
   clearFaults(): void;
 }

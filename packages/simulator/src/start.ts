@@ -2,7 +2,7 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { defaultBehaviour, type Behaviour } from "./behaviour.ts";
 import { textBlocks } from "./calls.ts";
-import { realClock, type Timer } from "./clock.ts";
+import { realClock, SkewableClock, type Timer } from "./clock.ts";
 import { ControlPlane, toBrain } from "./control-plane.ts";
 import { mintId } from "./credentials.ts";
 import { eventHandlers } from "./event-handlers.ts";
@@ -27,7 +27,7 @@ import { workHandlers } from "./work-handlers.ts";
  * @throws {Error} the address is taken or not this machine's (`EADDRINUSE`, `EADDRNOTAVAIL`)
  */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
-  const clock = options.clock ?? realClock();
+  const clock = new SkewableClock(options.clock ?? realClock());
   const behaviour: Behaviour = { ...defaultBehaviour, ...options.behaviour };
   const agentId = mintId("agent");
   const agents = new Map([[agentId, {}], ...Object.entries(options.agents ?? {})]);
@@ -92,7 +92,12 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       const id = mintId("hc");
       return wireWork(plane.environment(environmentId).queue.enqueue(typed ? { type: "healthcheck", id } : { id }));
     },
-    createWebhook: ({ url: target, types }) => webhookHandle(plane.webhooks, plane.webhooks.subscribe(target, types)),
+    createWebhook({ url: target, types }) {
+      const subscription = plane.webhooks.subscribe(target, types);
+      plane.credentials.remember(subscription.signingKey, "webhook_signing_key");
+      return webhookHandle(plane.webhooks, subscription);
+    },
+    secretsIn: (text) => plane.credentials.kindsIn(text),
     get requests() {
       return log.all();
     },
@@ -100,6 +105,9 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     addRequestFault: (fault) => plane.faults.addRequestFault(fault),
     addStreamFault: (fault) => plane.faults.addStreamFault(fault),
     addWebhookFault: (fault) => plane.faults.addWebhookFault(fault),
+    skewClock(skewMs) {
+      clock.skewMs = skewMs;
+    },
     clearFaults: () => plane.faults.clear(),
     async [Symbol.asyncDispose]() {
       keepAlive?.cancel();

@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type { Behaviour } from "./behaviour.ts";
-import type { Clock } from "./clock.ts";
+import type { SkewableClock } from "./clock.ts";
 import { mintId } from "./credentials.ts";
 import type { FaultPlan } from "./faults.ts";
 import { Lifetime } from "./lifetime.ts";
@@ -79,7 +79,7 @@ export interface WebhookSubscription {
 
 /** Who is told what, and the requests that tell it. Deliveries do not wait for each other, so their order is no order. */
 export class Webhooks {
-  readonly #clock: Clock;
+  readonly #clock: SkewableClock;
   readonly #behaviour: Behaviour;
   readonly #faults: FaultPlan;
   readonly #organizationId = randomUUID();
@@ -87,7 +87,7 @@ export class Webhooks {
   readonly #subscriptions = new Set<WebhookSubscription>();
   readonly #life: Lifetime;
 
-  constructor(clock: Clock, behaviour: Behaviour, faults: FaultPlan) {
+  constructor(clock: SkewableClock, behaviour: Behaviour, faults: FaultPlan) {
     this.#clock = clock;
     this.#life = new Lifetime(clock);
     this.#behaviour = behaviour;
@@ -124,7 +124,7 @@ export class Webhooks {
     const interested = [...this.#subscriptions].filter(({ types, disabledBecause }) => disabledBecause === null && (types?.has(type) ?? true));
     if (interested.length === 0) return;
     const data = { type, id, organization_id: this.#organizationId, workspace_id: this.#workspaceId, ...more };
-    const event: WebhookEvent = { type: "event", id: mintId("whe"), created_at: timestamp(this.#clock.now()), data };
+    const event: WebhookEvent = { type: "event", id: mintId("whe"), created_at: timestamp(this.#clock.stampMs()), data };
     for (const subscription of interested) void this.#attempt(subscription, event, 1);
   }
 
@@ -139,7 +139,7 @@ export class Webhooks {
     const fault = this.#faults.forDelivery(event);
     if (fault === "lost") return;
     const body = JSON.stringify(event);
-    const headers = signedHeaders({ id: event.id, atMs, body, signingKey: subscription.signingKey, fault });
+    const headers = signedHeaders({ id: event.id, atMs: this.#clock.stampMs(), body, signingKey: subscription.signingKey, fault });
     if (fault === "duplicate") void this.#send(subscription, headers, body);
     const status = await this.#send(subscription, headers, body);
     if (this.#life.signal.aborted) return;

@@ -1,4 +1,5 @@
 import type { Thread } from "./calls.ts";
+import type { SkewableClock } from "./clock.ts";
 import type { SessionRecord } from "./control-plane.ts";
 import type { AgentSpec } from "./simulator.ts";
 import { timestamp, type JsonObject } from "./wire.ts";
@@ -26,9 +27,9 @@ export function wireSession(record: SessionRecord): JsonObject {
   };
 }
 
-export function wireThread({ session, agent }: SessionRecord, thread: Thread, nowMs: number): JsonObject {
-  const activeSeconds = (thread.ranMs + (thread.runningSinceMs === null ? 0 : nowMs - thread.runningSinceMs)) / 1000;
-  const endMs = thread.archivedAtMs ?? nowMs;
+export function wireThread({ session, agent }: SessionRecord, thread: Thread, clock: SkewableClock): JsonObject {
+  const activeSeconds = (thread.ranMs + (thread.runningSinceMs === null ? 0 : clock.now() - thread.runningSinceMs)) / 1000;
+  const endMs = thread.archivedAtMs ?? clock.stampMs();
   return {
     id: thread.id,
     type: "session_thread",

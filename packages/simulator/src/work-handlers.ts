@@ -45,11 +45,15 @@ export function workHandlers(plane: ControlPlane, baseUrl: () => string): Handle
     if (behaviour.sessionsTokens === "per_item" && earlier[0] !== undefined) return earlier[0];
     if (behaviour.sessionsTokens === "per_delivery_revoking") for (const token of earlier) credentials.revoke(token);
     return credentials.issue(
-      { kind: "sessions_token", environmentId: item.environmentId, workId: item.id, sessionId: item.data.id },
+      { kind: "sessions_token", environmentId: item.environmentId, workId: item.id, sessionId: item.data.id, delivery: item.deliveries },
       behaviour.sessionsTokenLifetimeMs ?? Infinity,
     );
   };
-  const secretFor = (item: WorkItem): string | null => encodeSecret(behaviour.workSecret, baseUrl(), () => issueToken(item));
+  const secretFor = (item: WorkItem): string | null => {
+    const secret = encodeSecret(behaviour.workSecret, baseUrl(), () => issueToken(item));
+    if (secret !== null) plane.credentials.remember(secret, "work_secret");
+    return secret;
+  };
   return {
     "environments.retrieve"(request) {
       const { id, name, type, createdAtMs } = environmentOf(request);
@@ -65,7 +69,7 @@ export function workHandlers(plane: ControlPlane, baseUrl: () => string): Handle
       const pending = queue.poll({ blockMs, reclaimOlderThanMs, workerId: request.workerId });
       request.gone.addEventListener("abort", pending.cancel, { once: true });
       const item = await pending.item;
-      if (item !== null) return ok(wireWork(item, secretFor(item)));
+      if (item !== null) return { status: 200, body: wireWork(item, secretFor(item)), delivered: { workId: item.id, delivery: item.deliveries } };
       if (behaviour.emptyPoll === "null") return ok(null);
       return { status: behaviour.emptyPoll === "no_content" ? 204 : 200, body: undefined };
     },
