@@ -7,7 +7,17 @@ export interface Thread {
   readonly id: string;
   readonly label: string | null;
   readonly agentName: string;
+  readonly createdAtMs: number;
+  updatedAtMs: number;
+  archivedAtMs: number | null;
   state: "running" | "idle" | "terminated";
+  /** Whether its state ever changed, and ever to `idle`. */
+  hasChanged: boolean;
+  hasIdled: boolean;
+  /** Since when it has been running; `null` while it is not. */
+  runningSinceMs: number | null;
+  /** Time that it ran before that. */
+  ranMs: number;
 }
 
 /** One tool call while the session knows it. */

@@ -23,6 +23,30 @@ export function realClock(): Clock {
   };
 }
 
+/** A clock whose face can be wrong, as a host's can: what it stamps is off by the skew, what it measures is not. */
+export class SkewableClock implements Clock {
+  readonly #base: Clock;
+  /** Added to what it stamps from now on. */
+  skewMs = 0;
+
+  constructor(base: Clock) {
+    this.#base = base;
+  }
+
+  now(): number {
+    return this.#base.now();
+  }
+
+  setTimer(delayMs: number, action: () => void): Timer {
+    return this.#base.setTimer(delayMs, action);
+  }
+
+  /** The time as others get to see it. */
+  stampMs(): number {
+    return this.#base.now() + this.skewMs;
+  }
+}
+
 interface Pending {
   readonly dueMs: number;
   readonly action: () => void;

@@ -1,15 +1,17 @@
 import type { Behaviour } from "./behaviour.ts";
-import type { Clock } from "./clock.ts";
+import type { SkewableClock } from "./clock.ts";
 import { Credentials, mintId } from "./credentials.ts";
 import type { EventStream } from "./event-stream.ts";
 import { ApiFailure } from "./failure.ts";
 import { FaultPlan } from "./faults.ts";
-import { MemoryStores, type Attachment, type AttachmentParams } from "./memory-stores.ts";
+import { MemoryStores } from "./memory-stores.ts";
 import { play, type Play } from "./play.ts";
 import { WorkQueue } from "./queue.ts";
+import { RateLimits } from "./rate-limits.ts";
 import { scriptBrain, type Brain, type Script } from "./script.ts";
 import { checkScript } from "./script-schema.ts";
 import { Session } from "./session.ts";
+import { toResources, type ResourceParams, type SessionResource } from "./session-resources.ts";
 import { Skills } from "./skills.ts";
 import type { AgentSpec } from "./simulator.ts";
 import { Webhooks } from "./webhooks.ts";
@@ -17,9 +19,13 @@ import type { EventParams, JsonObject } from "./wire.ts";
 import { wireAgent } from "./wire-session.ts";
 import type { WorkItem } from "./work-item.ts";
 
+/** Where tools run: on workers of the customer's, or in the service's containers, which nobody plays here but the script. */
+export type EnvironmentType = "self_hosted" | "cloud";
+
 export interface Environment {
   readonly id: string;
   readonly name: string;
+  readonly type: EnvironmentType;
   readonly createdAtMs: number;
   readonly queue: WorkQueue;
 }
@@ -30,8 +36,8 @@ export interface SessionRecord {
   /** Grows with each session. */
   readonly sequence: number;
   readonly environment: Environment;
-  readonly agent: JsonObject;
-  readonly memoryStores: readonly Attachment[];
+  agent: JsonObject;
+  readonly resources: SessionResource[];
   readonly play: Play;
   readonly streams: Set<EventStream>;
   readonly work: WorkItem[];
@@ -50,16 +56,17 @@ export interface NewSession {
   readonly brain?: Brain;
   readonly title: string | null;
   readonly metadata: Readonly<Record<string, string>>;
-  readonly memoryStores: readonly AttachmentParams[];
+  readonly resources: readonly ResourceParams[];
   readonly events: readonly EventParams[];
 }
 
 /** Everything that the service knows, without HTTP. */
 export class ControlPlane {
-  readonly clock: Clock;
+  readonly clock: SkewableClock;
   readonly behaviour: Behaviour;
-  readonly credentials: Credentials = new Credentials();
+  readonly credentials: Credentials;
   readonly faults: FaultPlan = new FaultPlan();
+  readonly rateLimits: RateLimits;
   readonly webhooks: Webhooks;
   readonly memoryStores: MemoryStores;
   readonly skills: Skills;
@@ -68,18 +75,20 @@ export class ControlPlane {
   readonly #agents: ReadonlyMap<string, AgentSpec>;
   #created = 0;
 
-  constructor(clock: Clock, behaviour: Behaviour, agents: ReadonlyMap<string, AgentSpec>) {
+  constructor(clock: SkewableClock, behaviour: Behaviour, agents: ReadonlyMap<string, AgentSpec>) {
     this.clock = clock;
     this.behaviour = behaviour;
+    this.credentials = new Credentials(clock);
+    this.rateLimits = new RateLimits(clock, behaviour.rateLimits === false ? {} : behaviour.rateLimits);
     this.webhooks = new Webhooks(clock, behaviour, this.faults);
     this.memoryStores = new MemoryStores(clock, behaviour, this.webhooks);
     this.skills = new Skills(clock);
     this.#agents = agents;
   }
 
-  createEnvironment(name: string): Environment {
+  createEnvironment(name: string, type: EnvironmentType): Environment {
     const id = mintId("env");
-    const environment: Environment = { id, name, createdAtMs: this.clock.now(), queue: new WorkQueue(id, this.clock, this.behaviour) };
+    const environment: Environment = { id, name, type, createdAtMs: this.clock.stampMs(), queue: new WorkQueue(id, this.clock, this.behaviour) };
     this.#environments.set(id, environment);
     return environment;
   }
@@ -98,26 +107,28 @@ export class ControlPlane {
     return record;
   }
 
-  /** @throws {ApiFailure} 404: unknown environment, agent or memory store; what else {@link MemoryStores.attach} refuses */
+  /** @throws {ApiFailure} 404: unknown environment or agent; what {@link toResources} refuses */
   createSession(request: NewSession): SessionRecord {
     const environment = this.environment(request.environmentId);
     const spec = request.agent ?? this.#agents.get(request.agentId);
     if (spec === undefined) throw new ApiFailure(404, `Agent ${request.agentId} not found.`);
-    const memoryStores = this.memoryStores.attach(request.memoryStores);
+    const resources = toResources(this, environment, request.resources);
     const work: WorkItem[] = [];
+    const selfHosted = environment.type === "self_hosted";
     const wake = (): void => {
+      if (!selfHosted) return;
       const live = work.at(-1);
       if (live !== undefined && live.state !== "stopping" && live.state !== "stopped") return;
       work.push(environment.queue.enqueue({ type: "session", id: session.id }));
     };
     const agent = { ...wireAgent(request.agentId, spec), ...request.overrides };
-    const session = new Session(agent.name, { clock: this.clock, behaviour: this.behaviour, wake, deleted: () => this.#forget(record) });
+    const session = new Session(agent.name, { clock: this.clock, behaviour: this.behaviour, selfHosted, wake, deleted: () => this.#forget(record) });
     const record: SessionRecord = {
       session,
       sequence: this.#created++,
       environment,
       agent,
-      memoryStores,
+      resources,
       play: play(session, request.brain ?? toBrain(spec.brain ?? { turns: [] }), this.clock),
       streams: new Set(),
       work,
@@ -136,8 +147,8 @@ export class ControlPlane {
   /** @throws {ApiFailure} 400: it runs */
   archiveSession(record: SessionRecord): void {
     refuseWhileRunning(record, "archived");
-    record.archivedAtMs ??= this.clock.now();
-    record.updatedAtMs = this.clock.now();
+    record.archivedAtMs ??= this.clock.stampMs();
+    record.updatedAtMs = this.clock.stampMs();
     record.session.end("session.status_terminated", true);
   }
 

@@ -1,4 +1,5 @@
 import type { Credential } from "./credentials.ts";
+import type { RateClass } from "./rate-limits.ts";
 
 export type EndpointName =
   | "environments.retrieve"
@@ -16,6 +17,16 @@ export type EndpointName =
   | "sessions.update"
   | "sessions.delete"
   | "sessions.archive"
+  | "resources.list"
+  | "resources.add"
+  | "resources.retrieve"
+  | "resources.update"
+  | "resources.delete"
+  | "threads.list"
+  | "threads.retrieve"
+  | "threads.archive"
+  | "threads.events"
+  | "threads.stream"
   | "events.list"
   | "events.stream"
   | "events.send"
@@ -74,6 +85,16 @@ const table: Readonly<Record<EndpointName, Row>> = {
   "sessions.update": ["POST", session, application, workers],
   "sessions.delete": ["DELETE", session, application, workers],
   "sessions.archive": ["POST", `${session}/archive`, application, workers],
+  "resources.list": ["GET", `${session}/resources`, application, workers],
+  "resources.add": ["POST", `${session}/resources`, application, workers],
+  "resources.retrieve": ["GET", `${session}/resources/:resource`, application, workers],
+  "resources.update": ["POST", `${session}/resources/:resource`, application, workers],
+  "resources.delete": ["DELETE", `${session}/resources/:resource`, application, workers],
+  "threads.list": ["GET", `${session}/threads`, application, workers],
+  "threads.retrieve": ["GET", `${session}/threads/:thread`, application, workers],
+  "threads.archive": ["POST", `${session}/threads/:thread/archive`, application, workers],
+  "threads.events": ["GET", `${session}/threads/:thread/events`, application, workers],
+  "threads.stream": ["GET", `${session}/threads/:thread/stream`, application, workers],
   "events.list": ["GET", `${session}/events`, everyone],
   "events.stream": ["GET", `${session}/events/stream`, everyone],
   "events.send": ["POST", `${session}/events`, everyone],
@@ -108,6 +129,7 @@ export type Gate = "managed_agents" | "memory" | "none";
 export interface Endpoint {
   readonly name: EndpointName;
   readonly gate: Gate;
+  readonly rateClass: RateClass;
   readonly allows: Kinds;
   readonly undocumented: Kinds;
 }
@@ -124,7 +146,7 @@ interface Pattern {
 }
 
 const patterns: readonly Pattern[] = Object.entries(table).map(([name, [method, path, allows, undocumented = []]]) => ({
-  endpoint: { name: name as EndpointName, gate: gateOf(path), allows, undocumented },
+  endpoint: { name: name as EndpointName, gate: gateOf(path), rateClass: rateClassOf(name, method), allows, undocumented },
   method,
   segments: path.split("/"),
 }));
@@ -151,6 +173,11 @@ export function matchEndpoint(method: string, path: string): Match | undefined {
 function gateOf(path: string): Gate {
   if (path.startsWith("/v1/skills")) return "none";
   return path.startsWith("/v1/memory_stores") ? "memory" : "managed_agents";
+}
+
+function rateClassOf(name: string, method: string): RateClass {
+  if (method === "GET") return "read";
+  return name.endsWith(".create") ? "create" : "other";
 }
 
 function decodeSegment(segment: string): string | undefined {

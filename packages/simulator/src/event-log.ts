@@ -1,4 +1,5 @@
-import type { Clock } from "./clock.ts";
+import type { Behaviour } from "./behaviour.ts";
+import type { SkewableClock } from "./clock.ts";
 import { mintId } from "./credentials.ts";
 import { timestampOfMicros, toMicros, type EventParams, type SessionEvent } from "./wire.ts";
 
@@ -22,28 +23,37 @@ export interface ListQuery {
   readonly includes: (event: SessionEvent) => boolean;
 }
 
-/** The events of one session. An event keeps its place in history when it is stamped later. */
+/** The events of one session. */
 export class EventLog {
-  readonly #clock: Clock;
-  readonly #events: SessionEvent[] = [];
+  readonly #clock: SkewableClock;
+  readonly #order: Behaviour["historyOrder"];
+  /** As they arrived; one that is stamped later keeps its place. */
+  readonly #arrived: SessionEvent[] = [];
   readonly #positions = new Map<string, number>();
+  /** As they were stamped. */
+  readonly #processed: SessionEvent[] = [];
+  readonly #queued = new Map<string, SessionEvent>();
   readonly #listeners = new Set<EventListener>();
   #lastMicros = 0;
 
-  constructor(clock: Clock) {
+  constructor(clock: SkewableClock, order: Behaviour["historyOrder"]) {
     this.#clock = clock;
+    this.#order = order;
   }
 
+  /** The history, ascending. What waits to be applied comes last where stamps decide. */
   get events(): readonly SessionEvent[] {
-    return this.#events;
+    return this.#order === "created_at" ? this.#arrived : [...this.#processed, ...this.#queued.values()];
   }
 
   append(params: EventParams, options: AppendOptions = {}): SessionEvent {
     const { type, ...fields } = params;
     const id = options.id ?? mintId("sevt");
     const event: SessionEvent = { type, ...fields, id, processed_at: options.queued === true ? null : this.#stamp() };
-    this.#positions.set(id, this.#events.length);
-    this.#events.push(event);
+    this.#positions.set(id, this.#arrived.length);
+    this.#arrived.push(event);
+    if (event.processed_at === null) this.#queued.set(id, event);
+    else this.#processed.push(event);
     if (options.live !== false) this.#notify(event);
     return event;
   }
@@ -51,20 +61,23 @@ export class EventLog {
   /** Stamp a queued event as applied now, and show it again. */
   process(id: string): SessionEvent {
     const position = this.#positions.get(id);
-    const queued = position === undefined ? undefined : this.#events[position];
-    if (position === undefined || queued === undefined) throw new RangeError(`no event ${id}`);
+    const queued = this.#queued.get(id);
+    if (position === undefined || queued === undefined) throw new RangeError(`no event ${id} that waits`);
     const event: SessionEvent = { ...queued, processed_at: this.#stamp() };
-    this.#events[position] = event;
+    this.#arrived[position] = event;
+    this.#queued.delete(id);
+    this.#processed.push(event);
     this.#notify(event);
     return event;
   }
 
   list(query: ListQuery): { readonly events: readonly SessionEvent[]; readonly next: number | null } {
+    const history = this.events;
     const events: SessionEvent[] = [];
     const step = query.descending ? -1 : 1;
     let last = query.after;
-    for (let index = query.after === null ? (query.descending ? this.#events.length - 1 : 0) : query.after + step; ; index += step) {
-      const event = this.#events[index];
+    for (let index = query.after === null ? (query.descending ? history.length - 1 : 0) : query.after + step; ; index += step) {
+      const event = history[index];
       if (event === undefined) return { events, next: null };
       if (!query.includes(event)) continue;
       if (events.length === query.limit) return { events, next: last };
@@ -80,7 +93,7 @@ export class EventLog {
 
   /** Strictly increasing, so that "at or before the interrupt" is decided for every pair of events. */
   #stamp(): string {
-    this.#lastMicros = Math.max(this.#lastMicros + 1, toMicros(this.#clock.now()));
+    this.#lastMicros = Math.max(this.#lastMicros + 1, toMicros(this.#clock.stampMs()));
     return timestampOfMicros(this.#lastMicros);
   }
 

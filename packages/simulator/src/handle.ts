@@ -54,6 +54,11 @@ export function sessionHandle(plane: ControlPlane, record: SessionRecord): Sessi
       for (const stream of open) stream.reset();
       return open.length;
     },
+    redeliver() {
+      const item = record.work.at(-1);
+      if (item === undefined) throw new Error(`session ${session.id} has no work item`);
+      record.environment.queue.redeliver(item);
+    },
     expireLease() {
       const item = record.work.findLast((each) => each.lease !== null);
       if (item === undefined) throw new Error(`session ${session.id} has no work item with a lease`);

@@ -1,7 +1,8 @@
 export type { ArchiveMember, MemberKind } from "./archive.ts";
 export type { Behaviour } from "./behaviour.ts";
 export { VirtualClock, realClock, type Clock, type Timer } from "./clock.ts";
-export type { CredentialKind } from "./credentials.ts";
+export { checkConversation, type ConversationOptions, type ConversationRule, type Violation } from "./conversation.ts";
+export type { CredentialKind, SecretKind } from "./credentials.ts";
 export type { EndpointName } from "./endpoints.ts";
 export { ApiFailure } from "./failure.ts";
 export type { AddedFault, RequestFault, StreamFault, StreamFaultKind, WebhookFault, WebhookFaultKind } from "./faults.ts";

@@ -6,6 +6,7 @@ import type { Actor, MemoryStore } from "./memory-store.ts";
 import { wireMemory, wireStore, wireVersion, type View } from "./memory-wire.ts";
 import { integer, pageOf, type Page, type PageOptions } from "./paging.ts";
 import { choice, ok, parameter, parseWith, type ApiRequest, type HandlersOf, type Reply } from "./request.ts";
+import { attachmentsOf } from "./session-resources.ts";
 import { timeFilter } from "./time-filter.ts";
 import { timestamp } from "./wire.ts";
 
@@ -164,7 +165,7 @@ function viewOf(query: URLSearchParams, otherwise: View): View {
 /** How the session of a sessions token has a store; `null`: it has not. */
 function accessOf(plane: ControlPlane, { credential }: ApiRequest, storeId: string): "read_write" | "read_only" | null {
   const session = credential.kind === "sessions_token" ? plane.sessions.get(credential.sessionId) : undefined;
-  return session?.memoryStores.find((each) => each.memory_store_id === storeId)?.access ?? null;
+  return attachmentsOf(session?.resources ?? []).find((each) => each.memory_store_id === storeId)?.access ?? null;
 }
 
 function actorOf({ credential }: ApiRequest): Actor | null {

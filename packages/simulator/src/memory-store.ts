@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Clock } from "./clock.ts";
+import type { SkewableClock } from "./clock.ts";
 import { mintId } from "./credentials.ts";
 import { ApiFailure } from "./failure.ts";
 import { checkMemoryPath, pathsClash } from "./memory-path.ts";
@@ -58,18 +58,18 @@ export class MemoryStore {
   metadata: Record<string, string>;
   updatedAtMs: number;
   archivedAtMs: number | null = null;
-  readonly #clock: Clock;
+  readonly #clock: SkewableClock;
   readonly #memories = new Map<string, Memory>();
   readonly #versions: MemoryVersion[] = [];
 
   constructor(
-    clock: Clock,
+    clock: SkewableClock,
     sequence: number,
     { name, description, metadata }: { readonly name: string; readonly description: string; readonly metadata: Record<string, string> },
   ) {
     this.#clock = clock;
     this.sequence = sequence;
-    this.createdAtMs = clock.now();
+    this.createdAtMs = clock.stampMs();
     this.updatedAtMs = this.createdAtMs;
     this.name = name;
     this.description = description;
@@ -110,7 +110,7 @@ export class MemoryStore {
     checkContent(content);
     this.#refuseClash(path, null);
     if (this.#memories.size >= maxMemories) throw new ApiFailure(400, `A memory store holds at most ${maxMemories} memories.`);
-    return this.#keep({ id: mintId("mem"), path, content, createdAtMs: this.#clock.now() }, "created", actor);
+    return this.#keep({ id: mintId("mem"), path, content, createdAtMs: this.#clock.stampMs() }, "created", actor);
   }
 
   /** @throws {ApiFailure} 400: path or content; 404; 409 `memory_precondition_failed_error`, `memory_path_conflict_error` */
@@ -137,7 +137,7 @@ export class MemoryStore {
   redact(versionId: string, actor: Actor | null): MemoryVersion {
     const version = this.version(versionId);
     if (version.redactedAtMs !== null) return version;
-    const redacted = { ...version, path: null, content: null, sha256: null, redactedAtMs: this.#clock.now(), redactedBy: actor };
+    const redacted = { ...version, path: null, content: null, sha256: null, redactedAtMs: this.#clock.stampMs(), redactedBy: actor };
     this.#versions[this.#versions.indexOf(version)] = redacted;
     return redacted;
   }
@@ -156,7 +156,7 @@ export class MemoryStore {
       ...change,
       id: mintId("memver"),
       sequence: this.#versions.length,
-      createdAtMs: this.#clock.now(),
+      createdAtMs: this.#clock.stampMs(),
       createdBy: actor,
       redactedAtMs: null,
       redactedBy: null,

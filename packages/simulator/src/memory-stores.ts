@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Behaviour } from "./behaviour.ts";
-import type { Clock } from "./clock.ts";
+import type { SkewableClock } from "./clock.ts";
 import { ApiFailure } from "./failure.ts";
 import { MemoryStore } from "./memory-store.ts";
 import { mergeMetadata } from "./metadata.ts";
@@ -44,14 +44,14 @@ export interface Attachment {
 
 /** All memory stores, and the rules of attaching them. */
 export class MemoryStores {
-  readonly #clock: Clock;
+  readonly #clock: SkewableClock;
   readonly #behaviour: Behaviour;
   readonly #stores = new Map<string, MemoryStore>();
   readonly #webhooks: Webhooks;
   #created = 0;
 
   /** @param webhooks are told of new, archived and deleted stores */
-  constructor(clock: Clock, behaviour: Behaviour, webhooks: Webhooks) {
+  constructor(clock: SkewableClock, behaviour: Behaviour, webhooks: Webhooks) {
     this.#clock = clock;
     this.#behaviour = behaviour;
     this.#webhooks = webhooks;
@@ -91,13 +91,13 @@ export class MemoryStores {
     store.name = body.name ?? store.name;
     store.description = body.description ?? store.description;
     store.metadata = metadata;
-    store.updatedAtMs = this.#clock.now();
+    store.updatedAtMs = this.#clock.stampMs();
   }
 
   /** One-way; again, it changes nothing. */
   archive(store: MemoryStore): void {
     if (store.archivedAtMs !== null) return;
-    store.archivedAtMs = this.#clock.now();
+    store.archivedAtMs = this.#clock.stampMs();
     store.updatedAtMs = store.archivedAtMs;
     this.#webhooks.tell("memory_store.archived", store.id);
   }

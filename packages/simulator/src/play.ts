@@ -2,8 +2,7 @@ import type { Clock } from "./clock.ts";
 import { checkCall } from "./expect.ts";
 import type { CallRecord, Failure, SessionReport } from "./report.ts";
 import type { Brain, InterruptPlan, ToolCall, Turn } from "./script.ts";
-import { SessionOver } from "./session-life.ts";
-import type { Session } from "./session.ts";
+import { type Session, SessionOver } from "./session.ts";
 
 /** A brain at work on one session, and what has come of it. */
 export interface Play {
@@ -28,7 +27,7 @@ class Performer {
     this.#session = session;
     this.#brain = brain;
     this.#clock = clock;
-    this.#startedAtMs = session.createdAtMs;
+    this.#startedAtMs = clock.now();
   }
 
   report(status: SessionReport["status"]): SessionReport {
@@ -61,7 +60,7 @@ class Performer {
   }
 
   async #turns(): Promise<void> {
-    const { id: sessionId, messages, life } = this.#session;
+    const { id: sessionId, life, messages } = this.#session;
     const turns = this.#brain({ sessionId, signal: life.signal, messages });
     try {
       let calls: readonly CallRecord[] = [];

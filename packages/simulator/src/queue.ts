@@ -1,5 +1,5 @@
 import type { Behaviour } from "./behaviour.ts";
-import type { Clock, Timer } from "./clock.ts";
+import type { SkewableClock, Timer } from "./clock.ts";
 import { mintId } from "./credentials.ts";
 import { ApiFailure } from "./failure.ts";
 import { timestamp, timestampOfMicros, toMicros, type WireHeartbeat, type WireStats, type WorkData } from "./wire.ts";
@@ -22,22 +22,24 @@ export interface PendingPoll {
 /** The work queue of one environment. */
 export class WorkQueue {
   readonly environmentId: string;
-  readonly #clock: Clock;
+  readonly #clock: SkewableClock;
   readonly #behaviour: Behaviour;
   readonly #items = new Map<string, WorkItem>();
   /** Items in state `queued`, oldest first. */
   readonly #queued = new Set<WorkItem>();
+  /** Items that poll hands out once more, whoever has them. */
+  readonly #again: WorkItem[] = [];
   readonly #waiters = new Set<Waiter>();
   readonly #lastPollMs = new Map<string, number>();
 
-  constructor(environmentId: string, clock: Clock, behaviour: Behaviour) {
+  constructor(environmentId: string, clock: SkewableClock, behaviour: Behaviour) {
     this.environmentId = environmentId;
     this.#clock = clock;
     this.#behaviour = behaviour;
   }
 
   enqueue(data: WorkData): WorkItem {
-    const nowMs = this.#clock.now();
+    const nowMs = this.#clock.stampMs();
     const item: WorkItem = {
       id: mintId("work"),
       environmentId: this.environmentId,
@@ -47,6 +49,7 @@ export class WorkQueue {
       metadata: {},
       queuedAtMs: nowMs,
       deliveredAtMs: null,
+      deliveries: 0,
       acknowledgedAtMs: null,
       startedAtMs: null,
       latestHeartbeatAtMs: null,
@@ -83,8 +86,8 @@ export class WorkQueue {
 
   ack(item: WorkItem): void {
     if (item.state === "queued") {
-      item.state = "starting";
-      item.acknowledgedAtMs = this.#clock.now();
+      item.state = this.#behaviour.activeFrom === "ack" ? "active" : "starting";
+      item.acknowledgedAtMs = this.#clock.stampMs();
       this.#queued.delete(item);
       return;
     }
@@ -94,14 +97,16 @@ export class WorkQueue {
 
   /**
    * @param expected the value to echo, `NO_HEARTBEAT` for the first, `null` for no condition
-   * @throws {ApiFailure} 412: the lease is somebody else's
+   * @throws {ApiFailure} 412: the lease is somebody else's; 400: a condition is wanted
    */
   heartbeat(item: WorkItem, expected: string | null, desiredTtlMs: number | null): WireHeartbeat {
     // an item nobody acknowledged has no lease to give; once requeued, its old holder's value is compared below and fails
+    if (expected === null && this.#behaviour.omittedExpectation === "refuse") throw new ApiFailure(400, "expected_last_heartbeat: is required.");
     const holdsNone = expected === null || expected === "NO_HEARTBEAT";
-    if (item.state === "stopping" || item.state === "stopped" || (item.state === "queued" && holdsNone)) return this.#beatAnswer(item, false);
+    if (item.state === "stopping" || item.state === "stopped") return this.#beatAnswer(item, this.#behaviour.extendedWhileStopping);
+    if (item.state === "queued" && holdsNone) return this.#beatAnswer(item, false);
     if (expected !== null && expected !== (item.lastHeartbeat ?? "NO_HEARTBEAT")) throw preconditionFailed(item, expected);
-    const nowMs = this.#clock.now();
+    const nowMs = this.#clock.stampMs();
     if (desiredTtlMs !== null) {
       const [shortest, longest] = this.#behaviour.leaseTtlBoundsMs;
       item.ttlMs = Math.min(longest, Math.max(shortest, desiredTtlMs));
@@ -115,24 +120,31 @@ export class WorkQueue {
     return this.#beatAnswer(item, true);
   }
 
-  /** Put an item whose lease ran out back into the queue. */
+  /** The lease ran out: put the item back into the queue. */
   expire(item: WorkItem): void {
     item.lease?.cancel();
     item.lease = null;
+    if (this.#behaviour.expiredLease === "strand") return;
     item.lastHeartbeat = null;
     item.latestHeartbeatAtMs = null;
     item.acknowledgedAtMs = null;
     item.startedAtMs = null;
     item.deliveredAtMs = null;
-    item.queuedAtMs = this.#clock.now();
+    item.queuedAtMs = this.#clock.stampMs();
     item.state = "queued";
     this.#offer(item);
+  }
+
+  /** Hand an item out once more, whatever its state, as a queue that delivers at least once may. */
+  redeliver(item: WorkItem): void {
+    this.#again.push(item);
+    this.#serveWaiter();
   }
 
   /** @throws {ApiFailure} 409: it is stopped already */
   stop(item: WorkItem, force: boolean): void {
     if (item.state === "stopped") throw new ApiFailure(409, `Work ${item.id} is already stopped.`);
-    const nowMs = this.#clock.now();
+    const nowMs = this.#clock.stampMs();
     item.stopRequestedAtMs ??= nowMs;
     item.state = force ? "stopped" : "stopping";
     if (force) item.stoppedAtMs = nowMs;
@@ -152,7 +164,7 @@ export class WorkQueue {
       depth: queued.length - pending,
       pending,
       oldest_queued_at: oldestMs === null ? null : timestamp(oldestMs),
-      workers_polling: polling,
+      workers_polling: polling > 0 ? polling : this.#behaviour.workersPollingWithoutIds,
     };
   }
 
@@ -174,18 +186,22 @@ export class WorkQueue {
 
   #offer(item: WorkItem): void {
     this.#queued.add(item);
+    this.#serveWaiter();
+  }
+
+  #serveWaiter(): void {
     const [waiter] = this.#waiters;
     waiter?.deliver(this.#take(waiter.reclaimOlderThanMs));
   }
 
   #take(reclaimOlderThanMs: number): WorkItem | null {
     const nowMs = this.#clock.now();
-    for (const item of this.#queued) {
-      if (item.deliveredAtMs !== null && nowMs - item.deliveredAtMs < reclaimOlderThanMs) continue;
-      item.deliveredAtMs = nowMs;
-      return item;
-    }
-    return null;
+    const isFree = ({ deliveredAtMs }: WorkItem): boolean => deliveredAtMs === null || nowMs - deliveredAtMs >= reclaimOlderThanMs;
+    const item = this.#again.shift() ?? this.#queued.values().find(isFree);
+    if (item === undefined) return null;
+    item.deliveredAtMs = nowMs;
+    item.deliveries += 1;
+    return item;
   }
 
   #wait(blockMs: number, reclaimOlderThanMs: number): PendingPoll {

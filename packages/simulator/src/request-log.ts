@@ -20,6 +20,10 @@ export interface LoggedRequest {
   readonly workerId: string | null;
   readonly sessionId: string | null;
   readonly workId: string | null;
+  /** Whose token it carried, and with which delivery of the item that came, from 1; `null` for other credentials. */
+  readonly token: { readonly workId: string; readonly sessionId: string; readonly delivery: number } | null;
+  /** For `work.poll`: the item that the answer carried, and how often it had been delivered by then. */
+  readonly delivered: { readonly workId: string; readonly delivery: number } | null;
   /** For `events.send`: type of each event and the call it answers. Empty until the body is read. */
   readonly sent: readonly { readonly type: string; readonly toolUseId: string | null }[];
   /** `null` until answered, and when the connection was cut or the client left. */

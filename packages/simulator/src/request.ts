@@ -3,6 +3,7 @@ import type { z } from "zod";
 import type { Credential } from "./credentials.ts";
 import type { EndpointName } from "./endpoints.ts";
 import { ApiFailure } from "./failure.ts";
+import type { LoggedRequest } from "./request-log.ts";
 import { invalid } from "./send.ts";
 
 /** A request that passed authentication. */
@@ -24,7 +25,7 @@ export interface ApiRequest {
 
 /** What a handler answers: JSON, nothing (`body` undefined), bytes, or a response that it writes itself. */
 export type Reply =
-  | { readonly status: number; readonly body: unknown }
+  | { readonly status: number; readonly body: unknown; readonly delivered?: LoggedRequest["delivered"] }
   | { readonly bytes: Uint8Array; readonly contentType: string }
   | { readonly stream: (response: ServerResponse) => void };
 

@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Behaviour } from "./behaviour.ts";
 import type { ControlPlane } from "./control-plane.ts";
-import { mintId, type Credential } from "./credentials.ts";
-import { matchEndpoint, type Gate, type Match } from "./endpoints.ts";
+import { mintId, type Credential, type NoCredential } from "./credentials.ts";
+import { matchEndpoint, type Endpoint, type Gate, type Match } from "./endpoints.ts";
 import { ApiFailure, errorEnvelope, errorTypeFor } from "./failure.ts";
 import type { RequestFault } from "./faults.ts";
 import type { MutableLoggedRequest, RequestLog } from "./request-log.ts";
@@ -25,7 +26,7 @@ class Exchange {
   readonly #incoming: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #entry: MutableLoggedRequest;
-  readonly #credential: Credential | "missing" | "refused";
+  readonly #credential: Credential | NoCredential;
   readonly #query: URLSearchParams;
   readonly #match: Match | undefined;
   #fault: RequestFault | undefined;
@@ -54,6 +55,8 @@ class Exchange {
       workerId: header(headers["anthropic-worker-id"]),
       sessionId: this.#match?.parameters.get("session") ?? null,
       workId: this.#match?.parameters.get("work") ?? null,
+      token: tokenOf(this.#credential),
+      delivered: null,
       sent: [],
       status: null,
     };
@@ -85,15 +88,16 @@ class Exchange {
     const { method, path } = this.#entry;
     const match = this.#match;
     const betas = (header(this.#incoming.headers["anthropic-beta"]) ?? "").split(",").map((beta) => beta.trim());
-    if (match === undefined || !opens(match.endpoint.gate, betas)) throw new ApiFailure(404, `Not found: ${method} ${path}`);
+    if (match === undefined) throw new ApiFailure(404, `Not found: ${method} ${path}. The simulator has no such endpoint.`);
+    if (!opens(match.endpoint.gate, betas)) throw new ApiFailure(404, `Not found: ${method} ${path}`);
     const credential = this.#credential;
     if (credential === "missing") throw new ApiFailure(401, "No credential: send `authorization: Bearer …` or `x-api-key`.");
-    if (credential === "refused") throw new ApiFailure(401, "The credential is invalid or was revoked.");
-    const { name, allows, undocumented } = match.endpoint;
-    const accepted = this.#plane.behaviour.undocumentedCredentials === "accept" ? [...allows, ...undocumented] : allows;
-    if (!accepted.includes(credential.kind)) {
+    if (typeof credential === "string") throw new ApiFailure(401, "The credential is invalid or was revoked.");
+    const { name, rateClass } = match.endpoint;
+    if (!mayCall(match.endpoint, credential, this.#plane.behaviour)) {
       throw new ApiFailure(403, `${name} cannot be called with this kind of credential (${credential.kind}).`);
     }
+    this.#plane.rateLimits.take(rateClass);
     const gone = new AbortController();
     this.#response.once("close", () => gone.abort());
     const contentType = header(this.#incoming.headers["content-type"]);
@@ -124,6 +128,7 @@ class Exchange {
       return;
     }
     const body = this.#fault?.transform === undefined ? reply.body : this.#fault.transform(reply.body);
+    this.#entry.delivered = reply.delivered ?? null;
     this.#send(reply.status, body);
   }
 
@@ -153,6 +158,12 @@ function faultFailure(fault: RequestFault | undefined, status: number): ApiFailu
   return new ApiFailure(status, fault?.message ?? `Injected fault: status ${status}.`, { errorType: fault?.errorType ?? errorTypeFor(status) });
 }
 
+function mayCall({ name, allows, undocumented }: Endpoint, { kind }: Credential, behaviour: Behaviour): boolean {
+  if (allows.includes(kind)) return true;
+  if (name === "work.list" && kind === "api_key") return behaviour.workListWithApiKey === "accept";
+  return behaviour.undocumentedCredentials === "accept" && undocumented.includes(kind);
+}
+
 /** @throws {ApiFailure} 400: two that exclude each other */
 function opens(gate: Gate, betas: readonly string[]): boolean {
   if (gate === "none") return true;
@@ -166,6 +177,12 @@ function opens(gate: Gate, betas: readonly string[]): boolean {
 
 function header(value: string | string[] | undefined): string | null {
   return (Array.isArray(value) ? value.join(", ") : value) ?? null;
+}
+
+function tokenOf(credential: Credential | NoCredential): MutableLoggedRequest["token"] {
+  if (typeof credential === "string" || credential.kind !== "sessions_token") return null;
+  const { workId, sessionId, delivery } = credential;
+  return { workId, sessionId, delivery };
 }
 
 function summary(body: unknown): MutableLoggedRequest["sent"] {

@@ -1,26 +1,16 @@
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import type { ControlPlane } from "./control-plane.ts";
 import { ApiFailure } from "./failure.ts";
-import type { AttachmentParams } from "./memory-stores.ts";
 import { mergeMetadata } from "./metadata.ts";
 import { pageOf } from "./paging.ts";
 import { choice, ok, parseWith, type HandlersOf } from "./request.ts";
 import { parseSend } from "./send.ts";
 import { sessionOf } from "./session-access.ts";
+import { attachmentsOf, resourceParams } from "./session-resources.ts";
 import { timeFilter } from "./time-filter.ts";
 import { timestamp, type JsonObject } from "./wire.ts";
 import { wireSession } from "./wire-session.ts";
-
-const resource = z.discriminatedUnion("type", [
-  z.strictObject({
-    type: z.literal("memory_store"),
-    memory_store_id: z.string(),
-    access: z.enum(["read_write", "read_only"]).nullish(),
-    instructions: z.string().max(4096).nullish(),
-  }),
-  z.looseObject({ type: z.literal("file"), file_id: z.string() }),
-  z.looseObject({ type: z.literal("github_repository"), url: z.string() }),
-]);
 
 const createBody = z.strictObject({
   agent: z.union([
@@ -31,15 +21,20 @@ const createBody = z.strictObject({
   environment_id: z.string(),
   initial_events: z.array(z.unknown()).max(50).optional(),
   metadata: z.record(z.string(), z.string()).optional(),
-  resources: z.array(resource).optional(),
+  resources: z.array(resourceParams).optional(),
   vault_ids: z.array(z.string()).max(0, "vaults are not simulated").optional(),
   budget: z.null("budgets are not simulated").optional(),
   title: z.string().nullish(),
 });
 
+const entries = z.array(z.looseObject({ type: z.string() }));
+
 const updateBody = z.strictObject({
   title: z.string().nullish(),
   metadata: z.record(z.string(), z.string().nullable()).nullish(),
+  agent: z.strictObject({ tools: entries.optional(), mcp_servers: z.array(z.record(z.string(), z.unknown())).optional() }).optional(),
+  budget: z.unknown().optional(),
+  vault_ids: z.undefined("vault_ids cannot be updated").optional(),
 });
 
 const initialTypes = ["user.message", "user.define_outcome"];
@@ -62,7 +57,7 @@ export function sessionHandlers(plane: ControlPlane): HandlersOf<"sessions"> {
         overrides,
         title: body.title ?? null,
         metadata: mergeMetadata({}, body.metadata ?? {}),
-        memoryStores: memoryStoresOf(body.environment_id, body.resources ?? []),
+        resources: body.resources ?? [],
         events,
       });
       return ok(wireSession(record));
@@ -72,13 +67,15 @@ export function sessionHandlers(plane: ControlPlane): HandlersOf<"sessions"> {
       const { query } = request;
       const statuses = query.getAll("statuses[]");
       const agentId = query.get("agent_id");
+      const agentVersion = query.get("agent_version");
       const storeId = query.get("memory_store_id");
       const inTime = timeFilter(query);
       const sessions = [...plane.sessions.values()].filter(
         (record) =>
-          (statuses.length === 0 || statuses.includes(record.session.status)) &&
-          (agentId === null || record.agent["id"] === agentId) &&
-          (storeId === null || record.memoryStores.some((each) => each.memory_store_id === storeId)) &&
+          (statuses.length === 0 || statuses.includes(record.session.shownStatus)) &&
+          (agentId === null || (record.agent["id"] === agentId && (agentVersion === null || agentVersion === String(record.agent["version"])))) &&
+          (storeId === null || attachmentsOf(record.resources).some((each) => each.memory_store_id === storeId)) &&
+          query.get("deployment_id") === null &&
           (query.get("include_archived") === "true" || record.archivedAtMs === null) &&
           inTime(timestamp(record.session.createdAtMs)),
       );
@@ -91,11 +88,20 @@ export function sessionHandlers(plane: ControlPlane): HandlersOf<"sessions"> {
 
     "sessions.update"(request) {
       const record = sessionOf(plane, request);
-      const changes = parseWith(updateBody, request.body ?? {});
-      record.metadata = mergeMetadata(record.metadata, changes.metadata ?? {});
-      if (changes.title !== undefined) record.title = changes.title;
-      record.updatedAtMs = plane.clock.now();
-      record.session.log.append({ type: "session.updated", title: record.title, metadata: record.metadata });
+      const { title, metadata, agent, budget } = parseWith(updateBody, request.body ?? {});
+      if (budget != null) throw new ApiFailure(400, "budget: cannot be added to a session that was created without one (budget_create_only).");
+      if (agent !== undefined && record.session.status === "running")
+        throw new ApiFailure(400, "agent: cannot be updated while the session is running.");
+      const merged = mergeMetadata(record.metadata, metadata ?? {});
+      const changed: Record<string, unknown> = {};
+      if (title !== undefined && title !== record.title) changed["title"] = record.title = title;
+      if (!isDeepStrictEqual(merged, record.metadata)) {
+        record.metadata = merged;
+        if (Object.keys(merged).length > 0) changed["metadata"] = merged;
+      }
+      if (agent !== undefined) changed["agent"] = record.agent = { ...record.agent, ...agent };
+      record.updatedAtMs = plane.clock.stampMs();
+      record.session.log.append({ type: "session.updated", ...changed });
       return ok(wireSession(record));
     },
 
@@ -113,20 +119,10 @@ export function sessionHandlers(plane: ControlPlane): HandlersOf<"sessions"> {
   };
 }
 
-/** @throws {ApiFailure} 400: what a self-hosted environment does not take */
-function memoryStoresOf(environmentId: string, resources: readonly z.infer<typeof resource>[]): readonly AttachmentParams[] {
-  return resources.map((each) => {
-    if (each.type === "memory_store") return each;
-    throw new ApiFailure(
-      400,
-      `Environment ${environmentId} is a self-hosted environment. \`resources\` are not supported with self-hosted environments.`,
-    );
-  });
-}
-
 function agentOf(agent: z.infer<typeof createBody>["agent"]): { readonly id: string; readonly overrides: JsonObject } {
   if (typeof agent === "string") return { id: agent, overrides: {} };
-  if (agent.type === "agent") return { id: agent.id, overrides: {} };
-  const { type: _type, id, ...overrides } = agent;
+  const { type, id, version = 1, ...overrides } = agent;
+  if (version !== 1) throw new ApiFailure(404, `Agent ${id} has no version ${version}.`);
+  if (type === "agent") return { id, overrides: {} };
   return { id, overrides };
 }

@@ -1,5 +1,5 @@
 import type { Thread } from "./calls.ts";
-import type { Clock } from "./clock.ts";
+import type { SkewableClock } from "./clock.ts";
 import { mintId } from "./credentials.ts";
 import type { EventLog } from "./event-log.ts";
 import { ApiFailure } from "./failure.ts";
@@ -8,23 +8,35 @@ import type { JsonObject, SessionStatus, StopReason } from "./wire.ts";
 /** What a session shows of itself: its status and its threads', time and tokens used. Appends the events that tell of changes. */
 export class StatusBoard {
   readonly #log: EventLog;
-  readonly #clock: Clock;
+  readonly #clock: SkewableClock;
   /** By label; the primary thread has none. */
   readonly #threads = new Map<string | null, Thread>();
   #status: SessionStatus = "idle";
+  /** When it left `running` last. */
+  #idleSinceMs = -Infinity;
   #runningSinceMs: number | null = null;
   #activeMs = 0;
   #inputTokens = 0;
   #outputTokens = 0;
 
-  constructor(agentName: string, log: EventLog, clock: Clock) {
+  constructor(agentName: string, log: EventLog, clock: SkewableClock) {
     this.#log = log;
     this.#clock = clock;
-    this.#threads.set(null, { id: mintId("sthr"), label: null, agentName, state: "idle" });
+    this.#threads.set(null, this.#newThread(null, agentName, "idle"));
   }
 
   get status(): SessionStatus {
     return this.#status;
+  }
+
+  /** As a retrieval shows it, which may lag behind an idle event. */
+  shownStatus(lagMs: number): SessionStatus {
+    return this.#status === "idle" && this.#clock.now() - this.#idleSinceMs < lagMs ? "running" : this.#status;
+  }
+
+  /** The primary one first, then by age. */
+  get threads(): readonly Thread[] {
+    return [...this.#threads.values()];
   }
 
   get activeSeconds(): number {
@@ -51,7 +63,7 @@ export class StatusBoard {
   thread(label: string | null): Thread {
     const known = this.#threads.get(label);
     if (known !== undefined) return known;
-    const thread: Thread = { id: mintId("sthr"), label, agentName: label ?? "", state: "running" };
+    const thread = this.#newThread(label, label ?? "", "running");
     this.#threads.set(label, thread);
     this.#log.append({ type: "session.thread_created", ...named(thread), workflow_run_id: null });
     this.#log.append({ type: "session.thread_status_running", ...named(thread) });
@@ -76,19 +88,20 @@ export class StatusBoard {
     this.#log.append({ type: "session.status_running" });
     for (const thread of this.#threads.values()) {
       if (thread.state !== "idle") continue;
-      thread.state = "running";
+      this.#setState(thread, "running");
       this.#log.append({ type: "session.thread_status_running", ...named(thread) });
     }
   }
 
   /** Also from idle to idle: a changed reason is told anew. */
   toIdle(reason: StopReason, details: JsonObject | null): void {
+    if (this.#status === "running") this.#idleSinceMs = this.#clock.now();
     this.#leaveRunning();
     this.#status = "idle";
     const stop = { stop_reason: reason, stop_details: details };
     for (const thread of this.#threads.values()) {
       if (thread.state !== "running") continue;
-      thread.state = "idle";
+      this.#setState(thread, "idle");
       this.#log.append({ type: "session.thread_status_idle", ...named(thread), ...stop });
     }
     this.#log.append({ type: "session.usage", usage: { ...this.usage, active_seconds: this.activeSeconds } });
@@ -98,11 +111,40 @@ export class StatusBoard {
   toTerminated(): void {
     this.#leaveRunning();
     this.#status = "terminated";
+    for (const thread of this.#threads.values()) this.#setState(thread, "terminated");
   }
 
   terminateThread(thread: Thread): void {
-    thread.state = "terminated";
+    this.#setState(thread, "terminated");
     this.#log.append({ type: "session.thread_status_terminated", ...named(thread) });
+  }
+
+  #newThread(label: string | null, agentName: string, state: "running" | "idle"): Thread {
+    const createdAtMs = this.#clock.stampMs();
+    return {
+      id: mintId("sthr"),
+      label,
+      agentName,
+      createdAtMs,
+      updatedAtMs: createdAtMs,
+      archivedAtMs: null,
+      state,
+      hasChanged: false,
+      hasIdled: false,
+      runningSinceMs: state === "running" ? this.#clock.now() : null,
+      ranMs: 0,
+    };
+  }
+
+  #setState(thread: Thread, state: Thread["state"]): void {
+    if (thread.state === state) return;
+    const nowMs = this.#clock.now();
+    if (thread.runningSinceMs !== null) thread.ranMs += nowMs - thread.runningSinceMs;
+    thread.runningSinceMs = state === "running" ? nowMs : null;
+    thread.updatedAtMs = this.#clock.stampMs();
+    thread.state = state;
+    thread.hasChanged = true;
+    thread.hasIdled ||= state === "idle";
   }
 
   #leaveRunning(): void {

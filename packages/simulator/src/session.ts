@@ -1,3 +1,4 @@
+import { checkAcceptance } from "./acceptance.ts";
 import type { Behaviour } from "./behaviour.ts";
 import {
   kindOfResult,
@@ -12,22 +13,28 @@ import {
   type Call,
   type Thread,
 } from "./calls.ts";
-import type { Clock } from "./clock.ts";
+import type { SkewableClock } from "./clock.ts";
 import { mintId } from "./credentials.ts";
 import { EventLog } from "./event-log.ts";
 import { ApiFailure } from "./failure.ts";
+import { Lifetime } from "./lifetime.ts";
 import type { CallRecord, CallResult } from "./report.ts";
 import type { ToolCall } from "./script.ts";
-import { SessionLife } from "./session-life.ts";
-import { checkEvents } from "./session-rules.ts";
 import { StatusBoard } from "./session-status.ts";
 import type { ContentBlock, EventParams, JsonObject, SessionEvent, SessionStatus, StopReason } from "./wire.ts";
 
 const interruptedText = "Tool execution was interrupted before completion. Please retry.";
 
+/** Thrown into whatever waits on a session that is no more. */
+export class SessionOver extends Error {
+  override readonly name = "SessionOver";
+}
+
 export interface SessionContext {
-  readonly clock: Clock;
+  readonly clock: SkewableClock;
   readonly behaviour: Behaviour;
+  /** Whether tools run on a worker of the customer's, and not in the service's own container. */
+  readonly selfHosted: boolean;
   /** Queue a work item for the session unless one is live. */
   readonly wake: () => void;
   /** The session was deleted: forget it and end its streams. */
@@ -40,8 +47,9 @@ export class Session {
   readonly log: EventLog;
   readonly createdAtMs: number;
   readonly messages: string[] = [];
-  readonly life: SessionLife;
   readonly #context: SessionContext;
+  /** Ends with the session; the reason is a `SessionOver`. */
+  readonly life: Lifetime;
   readonly #calls = new Map<string, Call>();
   readonly #open = new Set<Call>();
   readonly #board: StatusBoard;
@@ -54,14 +62,24 @@ export class Session {
 
   constructor(agentName: string, context: SessionContext) {
     this.#context = context;
-    this.createdAtMs = context.clock.now();
-    this.log = new EventLog(context.clock);
-    this.life = new SessionLife(context.clock);
+    this.createdAtMs = context.clock.stampMs();
+    this.life = new Lifetime(context.clock);
+    this.log = new EventLog(context.clock, context.behaviour.historyOrder);
     this.#board = new StatusBoard(agentName, this.log, context.clock);
   }
 
   get status(): SessionStatus {
     return this.#board.status;
+  }
+
+  /** As a retrieval shows it, which may lag behind an idle event. */
+  get shownStatus(): SessionStatus {
+    return this.#board.shownStatus(this.#context.behaviour.statusLagMs);
+  }
+
+  /** The primary one first, then by age. */
+  get threads(): readonly Thread[] {
+    return this.#board.threads;
   }
 
   /** False before the first message, after an idle that ended a turn, and after an interrupt. */
@@ -98,7 +116,13 @@ export class Session {
    */
   accept(events: readonly EventParams[]): readonly SessionEvent[] {
     if (this.status === "terminated") throw new ApiFailure(400, `Session ${this.id} is terminated and accepts no events.`);
-    checkEvents(events, { callOf: (event) => this.#callOf(event), threadById: (id) => this.#board.threadById(id) }, this.#context.behaviour);
+    const { behaviour, selfHosted } = this.#context;
+    checkAcceptance(events, {
+      behaviour,
+      selfHosted,
+      callOf: (event) => this.#callOf(event),
+      checkThread: (threadId) => void this.#board.threadById(threadId),
+    });
     const stored = events.map((event) => this.#apply(event));
     this.#afterSettling();
     return stored;
@@ -185,7 +209,7 @@ export class Session {
   #callOf(event: EventParams): Call {
     const id = String(event["tool_use_id"] ?? event["custom_tool_use_id"]);
     const call = this.#calls.get(id);
-    if (call === undefined) throw new ApiFailure(400, `No tool use ${id} in session ${this.id}.`);
+    if (call === undefined) throw new ApiFailure(this.#context.behaviour.settledResultStatus, `No tool use ${id} in session ${this.id}.`);
     return call;
   }
 
@@ -224,14 +248,17 @@ export class Session {
     if (say.thinking) this.log.append({ type: "agent.thinking" });
     if (say.message !== null) this.log.append({ type: "agent.message", content: textBlocks(say.message) });
     for (const event of say.events) this.log.append(event);
-    const calls = say.calls.map((spec) => this.#emitCall(spec));
     const output = this.#board.countOutput(`${say.message ?? ""}${JSON.stringify(say.calls.map((call) => call.input ?? {}))}`);
-    this.log.append({
+    const end = {
       type: "span.model_request_end",
       model_request_start_id: start.id,
       is_error: false,
       model_usage: { input_tokens: this.usage.input_tokens, output_tokens: output, cache_creation_input_tokens: 0, cache_read_input_tokens: 0 },
-    });
+    };
+    const callsLast = this.#context.behaviour.toolUsePosition === "after_span_end";
+    if (callsLast) this.log.append(end);
+    const calls = say.calls.map((spec) => this.#emitCall(spec));
+    if (!callsLast) this.log.append(end);
     for (const call of calls) {
       if (permissionOf(call.spec) === "deny") this.#settleByServer(call, "denied", toResult(textBlocks("This tool use was denied by policy."), true));
       else if (call.gate === "open") this.#startAnswer(call);
@@ -269,6 +296,15 @@ export class Session {
     this.#afterSettling();
   }
 
+  /** Idempotent. @throws {ApiFailure} 400: it is the primary one, or runs */
+  archiveThread(thread: Thread): void {
+    if (thread.label === null) throw new ApiFailure(400, `Thread ${thread.id} is the session's primary thread and cannot be archived.`);
+    if (thread.state === "running") throw new ApiFailure(400, `Thread ${thread.id} is running and cannot be archived; interrupt it first.`);
+    if (thread.archivedAtMs !== null) return;
+    this.terminateThread(thread);
+    thread.archivedAtMs = this.#context.clock.stampMs();
+  }
+
   /** Idempotent. @param type the event that tells it */
   end(type: "session.status_terminated" | "session.deleted", live: boolean): void {
     if (this.status === "terminated" && type === "session.status_terminated") return;
@@ -276,13 +312,13 @@ export class Session {
     this.#turnOpen = false;
     for (const call of this.#open) this.#settle(call, "dropped", null);
     this.log.append({ type }, { live });
-    this.life.end(type);
+    this.life.end(new SessionOver(type));
     if (type === "session.deleted") this.#context.deleted();
   }
 
   /** The simulator is closing: nothing is told to anybody. */
   abandon(): void {
-    this.life.end("abandoned");
+    this.life.end(new SessionOver("abandoned"));
   }
 
   /** @param key a label or an id @throws {ApiFailure} 404 */

@@ -1,5 +1,6 @@
 import type { Behaviour } from "./behaviour.ts";
 import type { Clock } from "./clock.ts";
+import type { SecretKind } from "./credentials.ts";
 import type { AddedFault, RequestFault, StreamFault, WebhookFault } from "./faults.ts";
 import type { SessionReport } from "./report.ts";
 import type { LoggedRequest } from "./request-log.ts";
@@ -137,6 +138,8 @@ export interface SessionHandle {
   waitForEvent(matches: (event: SessionEvent) => boolean, signal?: AbortSignal): Promise<SessionEvent>;
   /** Reset every open stream of this session. Returns how many there were. */
   cutStreams(): number;
+  /** The next poll gets the newest work item again, whoever has it. @throws {Error} there is none */
+  redeliver(): void;
   /** Let the lease of the live work item run out now. @throws {Error} when no item has one */
   expireLease(): void;
 }
@@ -183,8 +186,11 @@ export interface Simulator extends AsyncDisposable {
   memoryStore(id: string): MemoryStoreHandle | undefined;
   /** @throws {RangeError} members that its format has no place for */
   createSkill(options: CreateSkillOptions): SkillHandle;
-  /** Another self-hosted environment with a key of its own. */
-  createEnvironment(name?: string): SimulatedEnvironment;
+  /**
+   * Another environment with a key of its own.
+   * @param type default `self_hosted`. In a `cloud` one nothing is queued, and the script answers for the service's containers
+   */
+  createEnvironment(name?: string, type?: "self_hosted" | "cloud"): SimulatedEnvironment;
   /** From now on the key is refused (401). Default: the first environment's. */
   revokeEnvironmentKey(key?: string): void;
   /** A new key for an environment. */
@@ -193,11 +199,15 @@ export interface Simulator extends AsyncDisposable {
   enqueueHealthcheck(options?: { readonly environmentId?: string; readonly typed?: boolean }): WireWork;
   /** @throws {TypeError} `url` is none that the simulator sends to */
   createWebhook(options: CreateWebhookOptions): WebhookHandle;
+  /** Kinds of the simulator's secrets that stand in a text, such as a worker's log; those out of force included. */
+  secretsIn(text: string): readonly SecretKind[];
   readonly requests: readonly LoggedRequest[];
   /** The first answered request, past or to come, for which `matches` is true. */
   waitForRequest(matches: (request: LoggedRequest) => boolean, signal?: AbortSignal): Promise<LoggedRequest>;
   addRequestFault(fault: RequestFault): AddedFault;
   addStreamFault(fault: StreamFault): AddedFault;
   addWebhookFault(fault: WebhookFault): AddedFault;
+  /** From now on every time that it stamps is off by this much; leases, reclaim and waits are not. 0 ends it. */
+  skewClock(skewMs: number): void;
   clearFaults(): void;
 }

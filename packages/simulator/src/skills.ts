@@ -1,7 +1,7 @@
 import { gzipSync } from "node:zlib";
 import { parse, stringify } from "yaml";
 import type { ArchiveMember } from "./archive.ts";
-import type { Clock } from "./clock.ts";
+import type { SkewableClock } from "./clock.ts";
 import { mintId } from "./credentials.ts";
 import { ApiFailure } from "./failure.ts";
 import { tarArchive } from "./tar-archive.ts";
@@ -54,11 +54,11 @@ export interface NewSkill extends SkillContent {
 
 /** All skills and their versions. */
 export class Skills {
-  readonly #clock: Clock;
+  readonly #clock: SkewableClock;
   readonly #skills = new Map<string, Skill>();
   #created = 0;
 
-  constructor(clock: Clock) {
+  constructor(clock: SkewableClock) {
     this.#clock = clock;
   }
 
@@ -76,7 +76,7 @@ export class Skills {
 
   create(fields: NewSkill): Skill {
     const { name, id = mintId("skill"), displayName = name, source = "custom" } = fields;
-    const createdAtMs = this.#clock.now();
+    const createdAtMs = this.#clock.stampMs();
     const versions = [this.#version(name, fields)];
     const skill: Skill = { id, sequence: this.#created++, name, displayName, source, createdAtMs, updatedAtMs: createdAtMs, versions };
     this.#skills.set(id, skill);
@@ -98,12 +98,12 @@ export class Skills {
   deleteVersion(skill: Skill, version: SkillVersion): void {
     if (skill.versions.length === 1) throw new ApiFailure(400, `Version ${version.id} is the only one of skill ${skill.id}; delete the skill.`);
     skill.versions.splice(skill.versions.indexOf(version), 1);
-    skill.updatedAtMs = this.#clock.now();
+    skill.updatedAtMs = this.#clock.stampMs();
   }
 
   #version(name: string, content: SkillContent): SkillVersion {
     const description = content.description ?? "";
-    return { id: mintId("skver"), description, createdAtMs: this.#clock.now(), archive: archiveOf(name, description, content) };
+    return { id: mintId("skver"), description, createdAtMs: this.#clock.stampMs(), archive: archiveOf(name, description, content) };
   }
 }
 

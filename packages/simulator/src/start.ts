@@ -2,7 +2,7 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { defaultBehaviour, type Behaviour } from "./behaviour.ts";
 import { textBlocks } from "./calls.ts";
-import { realClock, type Timer } from "./clock.ts";
+import { realClock, SkewableClock, type Timer } from "./clock.ts";
 import { ControlPlane, toBrain } from "./control-plane.ts";
 import { mintId } from "./credentials.ts";
 import { eventHandlers } from "./event-handlers.ts";
@@ -10,6 +10,7 @@ import { sessionHandle } from "./handle.ts";
 import { memoryHandlers } from "./memory-handlers.ts";
 import { createMemoryStore, memoryStoreHandle } from "./memory-store-handle.ts";
 import type { Handlers } from "./request.ts";
+import { resourceHandlers } from "./resource-handlers.ts";
 import { RequestLog } from "./request-log.ts";
 import { createApiServer } from "./server.ts";
 import { sessionHandlers } from "./session-handlers.ts";
@@ -26,14 +27,14 @@ import { workHandlers } from "./work-handlers.ts";
  * @throws {Error} the address is taken or not this machine's (`EADDRINUSE`, `EADDRNOTAVAIL`)
  */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
-  const clock = options.clock ?? realClock();
+  const clock = new SkewableClock(options.clock ?? realClock());
   const behaviour: Behaviour = { ...defaultBehaviour, ...options.behaviour };
   const agentId = mintId("agent");
   const agents = new Map([[agentId, {}], ...Object.entries(options.agents ?? {})]);
   for (const { brain } of agents.values()) if (brain !== undefined) toBrain(brain);
   const plane = new ControlPlane(clock, behaviour, agents);
   const log = new RequestLog(options.requestLogCapacity ?? 100_000);
-  const environment = plane.createEnvironment("default");
+  const environment = plane.createEnvironment("default", "self_hosted");
   const issueKey = (environmentId: string): string => plane.credentials.issue({ kind: "environment_key", environmentId });
   const environmentKey = issueKey(environment.id);
   const apiKey = plane.credentials.issue({ kind: "api_key", id: mintId("apikey") });
@@ -43,6 +44,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const handlers: Handlers = {
     ...workHandlers(plane, () => url),
     ...sessionHandlers(plane),
+    ...resourceHandlers(plane),
     ...eventHandlers(plane),
     ...memoryHandlers(plane),
     ...skillHandlers(plane),
@@ -80,8 +82,8 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       return store && memoryStoreHandle(plane, store);
     },
     createSkill: (skill) => skillHandle(plane.skills, plane.skills.create(skill)),
-    createEnvironment(name = "another") {
-      const { id } = plane.createEnvironment(name);
+    createEnvironment(name = "another", type = "self_hosted") {
+      const { id } = plane.createEnvironment(name, type);
       return { id, key: issueKey(id) };
     },
     revokeEnvironmentKey: (key = environmentKey) => plane.credentials.revoke(key),
@@ -90,7 +92,12 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       const id = mintId("hc");
       return wireWork(plane.environment(environmentId).queue.enqueue(typed ? { type: "healthcheck", id } : { id }));
     },
-    createWebhook: ({ url: target, types }) => webhookHandle(plane.webhooks, plane.webhooks.subscribe(target, types)),
+    createWebhook({ url: target, types }) {
+      const subscription = plane.webhooks.subscribe(target, types);
+      plane.credentials.remember(subscription.signingKey, "webhook_signing_key");
+      return webhookHandle(plane.webhooks, subscription);
+    },
+    secretsIn: (text) => plane.credentials.kindsIn(text),
     get requests() {
       return log.all();
     },
@@ -98,6 +105,9 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     addRequestFault: (fault) => plane.faults.addRequestFault(fault),
     addStreamFault: (fault) => plane.faults.addStreamFault(fault),
     addWebhookFault: (fault) => plane.faults.addWebhookFault(fault),
+    skewClock(skewMs) {
+      clock.skewMs = skewMs;
+    },
     clearFaults: () => plane.faults.clear(),
     async [Symbol.asyncDispose]() {
       keepAlive?.cancel();
@@ -125,7 +135,7 @@ function createSession(
     ...(brain === undefined ? {} : { brain }),
     title: options.title ?? options.script?.name ?? null,
     metadata: options.metadata ?? {},
-    memoryStores: (options.memoryStores ?? []).map(({ id, ...attachment }) => ({ type: "memory_store", memory_store_id: id, ...attachment })),
+    resources: (options.memoryStores ?? []).map(({ id, ...attachment }) => ({ type: "memory_store", memory_store_id: id, ...attachment })),
     events: prompt === null ? [] : [{ type: "user.message", content: textBlocks(prompt) }],
   });
   return sessionHandle(plane, record);

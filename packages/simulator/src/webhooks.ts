@@ -1,8 +1,9 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type { Behaviour } from "./behaviour.ts";
-import type { Clock, Timer } from "./clock.ts";
+import type { SkewableClock } from "./clock.ts";
 import { mintId } from "./credentials.ts";
 import type { FaultPlan } from "./faults.ts";
+import { Lifetime } from "./lifetime.ts";
 import { checkDeliveryUrl, deliver } from "./webhook-delivery.ts";
 import { signedHeaders } from "./webhook-signature.ts";
 import { timestamp, type SessionEvent } from "./wire.ts";
@@ -78,16 +79,17 @@ export interface WebhookSubscription {
 
 /** Who is told what, and the requests that tell it. Deliveries do not wait for each other, so their order is no order. */
 export class Webhooks {
-  readonly #clock: Clock;
+  readonly #clock: SkewableClock;
   readonly #behaviour: Behaviour;
   readonly #faults: FaultPlan;
   readonly #organizationId = randomUUID();
   readonly #workspaceId = mintId("wrkspc");
   readonly #subscriptions = new Set<WebhookSubscription>();
-  readonly #closing = new AbortController();
+  readonly #life: Lifetime;
 
-  constructor(clock: Clock, behaviour: Behaviour, faults: FaultPlan) {
+  constructor(clock: SkewableClock, behaviour: Behaviour, faults: FaultPlan) {
     this.#clock = clock;
+    this.#life = new Lifetime(clock);
     this.#behaviour = behaviour;
     this.#faults = faults;
   }
@@ -122,13 +124,13 @@ export class Webhooks {
     const interested = [...this.#subscriptions].filter(({ types, disabledBecause }) => disabledBecause === null && (types?.has(type) ?? true));
     if (interested.length === 0) return;
     const data = { type, id, organization_id: this.#organizationId, workspace_id: this.#workspaceId, ...more };
-    const event: WebhookEvent = { type: "event", id: mintId("whe"), created_at: timestamp(this.#clock.now()), data };
+    const event: WebhookEvent = { type: "event", id: mintId("whe"), created_at: timestamp(this.#clock.stampMs()), data };
     for (const subscription of interested) void this.#attempt(subscription, event, 1);
   }
 
   close(): void {
     this.#subscriptions.clear();
-    this.#closing.abort();
+    this.#life.end(new Error("the simulator is closed"));
   }
 
   async #attempt(subscription: WebhookSubscription, event: WebhookEvent, number: number): Promise<void> {
@@ -137,10 +139,10 @@ export class Webhooks {
     const fault = this.#faults.forDelivery(event);
     if (fault === "lost") return;
     const body = JSON.stringify(event);
-    const headers = signedHeaders({ id: event.id, atMs, body, signingKey: subscription.signingKey, fault });
+    const headers = signedHeaders({ id: event.id, atMs: this.#clock.stampMs(), body, signingKey: subscription.signingKey, fault });
     if (fault === "duplicate") void this.#send(subscription, headers, body);
     const status = await this.#send(subscription, headers, body);
-    if (this.#closing.signal.aborted) return;
+    if (this.#life.signal.aborted) return;
     this.#conclude(subscription, { event, number, atMs, status });
   }
 
@@ -148,7 +150,7 @@ export class Webhooks {
     const { event, number, status } = attempt;
     if (status !== null && status >= 300 && status < 400) subscription.disabledBecause = "redirect";
     else if (status !== null && status >= 200 && status < 300) subscription.droppedInARow = 0;
-    else if (number < maxAttempts) this.#later(this.#delayMs(number), () => void this.#attempt(subscription, event, number + 1));
+    else if (number < maxAttempts) this.#life.later(this.#delayMs(number), () => void this.#attempt(subscription, event, number + 1));
     else if (++subscription.droppedInARow >= this.#behaviour.webhookDisabledAfter) subscription.disabledBecause ??= "failures";
     subscription.attempts.push(attempt);
     for (const notify of subscription.listeners) notify(attempt);
@@ -157,7 +159,7 @@ export class Webhooks {
   async #send(subscription: WebhookSubscription, headers: Readonly<Record<string, string>>, body: string): Promise<number | null> {
     const tooLong = new AbortController();
     const timer = this.#clock.setTimer(this.#behaviour.webhookTimeoutMs, () => tooLong.abort());
-    const answer = await deliver(subscription.url, { headers, body, signal: AbortSignal.any([tooLong.signal, this.#closing.signal]) });
+    const answer = await deliver(subscription.url, { headers, body, signal: AbortSignal.any([tooLong.signal, this.#life.signal]) });
     timer.cancel();
     if (answer === "not_loopback") subscription.disabledBecause ??= "address";
     return typeof answer === "number" ? answer : null;
@@ -168,15 +170,5 @@ export class Webhooks {
     const [shortest, longest] = this.#behaviour.webhookDelayBoundsMs;
     const steps = maxAttempts - 1;
     return shortest * (longest / shortest) ** ((attempt - 1 + Math.random()) / steps);
-  }
-
-  #later(delayMs: number, action: () => void): void {
-    const { signal } = this.#closing;
-    const stop = (): void => timer.cancel();
-    const timer: Timer = this.#clock.setTimer(delayMs, () => {
-      signal.removeEventListener("abort", stop);
-      action();
-    });
-    signal.addEventListener("abort", stop, { once: true });
   }
 }

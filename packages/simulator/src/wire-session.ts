@@ -1,3 +1,5 @@
+import type { Thread } from "./calls.ts";
+import type { SkewableClock } from "./clock.ts";
 import type { SessionRecord } from "./control-plane.ts";
 import type { AgentSpec } from "./simulator.ts";
 import { timestamp, type JsonObject } from "./wire.ts";
@@ -7,10 +9,10 @@ export function wireSession(record: SessionRecord): JsonObject {
   return {
     id: session.id,
     type: "session",
-    status: session.status,
+    status: session.shownStatus,
     environment_id: record.environment.id,
     agent: record.agent,
-    resources: record.memoryStores,
+    resources: record.resources,
     metadata: record.metadata,
     title: record.title,
     vault_ids: [],
@@ -22,6 +24,25 @@ export function wireSession(record: SessionRecord): JsonObject {
     created_at: timestamp(session.createdAtMs),
     updated_at: timestamp(record.updatedAtMs),
     archived_at: record.archivedAtMs === null ? null : timestamp(record.archivedAtMs),
+  };
+}
+
+export function wireThread({ session, agent }: SessionRecord, thread: Thread, clock: SkewableClock): JsonObject {
+  const activeSeconds = (thread.ranMs + (thread.runningSinceMs === null ? 0 : clock.now() - thread.runningSinceMs)) / 1000;
+  const endMs = thread.archivedAtMs ?? clock.stampMs();
+  return {
+    id: thread.id,
+    type: "session_thread",
+    session_id: session.id,
+    agent: { ...agent, name: thread.agentName },
+    parent_thread_id: thread.label === null ? null : session.threads[0]?.id,
+    status: thread.state,
+    stats: thread.hasChanged ? { active_seconds: activeSeconds, duration_seconds: (endMs - thread.createdAtMs) / 1000, startup_seconds: 0 } : null,
+    usage: thread.hasIdled ? { active_seconds: activeSeconds, ...(thread.label === null ? session.usage : {}) } : null,
+    workflow_run_id: null,
+    created_at: timestamp(thread.createdAtMs),
+    updated_at: timestamp(thread.updatedAtMs),
+    archived_at: thread.archivedAtMs === null ? null : timestamp(thread.archivedAtMs),
   };
 }
 

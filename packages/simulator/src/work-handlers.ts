@@ -26,42 +26,58 @@ export function workHandlers(plane: ControlPlane, baseUrl: () => string): Handle
     }
     return plane.environment(id);
   };
-  const itemOf = (request: ApiRequest): { readonly environment: Environment; readonly item: WorkItem } => {
+  const selfHostedOf = (request: ApiRequest): Environment => {
     const environment = environmentOf(request);
+    if (environment.type !== "self_hosted") throw new ApiFailure(400, `Environment ${environment.id} is not a self-hosted environment.`);
+    return environment;
+  };
+  const itemOf = (request: ApiRequest): { readonly environment: Environment; readonly item: WorkItem } => {
+    const environment = selfHostedOf(request);
     const id = parameter(request, "work");
     if (request.credential.kind === "sessions_token" && request.credential.workId !== id) {
       throw new ApiFailure(behaviour.foreignStatus, `This credential does not belong to work ${id}.`);
     }
     return { environment, item: environment.queue.get(id) };
   };
-  const secretFor = (item: WorkItem): string | null =>
-    encodeSecret(behaviour.workSecret, baseUrl(), () =>
-      plane.credentials.issue({ kind: "sessions_token", environmentId: item.environmentId, workId: item.id, sessionId: item.data.id }),
+  const issueToken = (item: WorkItem): string => {
+    const { credentials } = plane;
+    const earlier = behaviour.sessionsTokens === "per_delivery" ? [] : credentials.tokensOf(item.id);
+    if (behaviour.sessionsTokens === "per_item" && earlier[0] !== undefined) return earlier[0];
+    if (behaviour.sessionsTokens === "per_delivery_revoking") for (const token of earlier) credentials.revoke(token);
+    return credentials.issue(
+      { kind: "sessions_token", environmentId: item.environmentId, workId: item.id, sessionId: item.data.id, delivery: item.deliveries },
+      behaviour.sessionsTokenLifetimeMs ?? Infinity,
     );
+  };
+  const secretFor = (item: WorkItem): string | null => {
+    const secret = encodeSecret(behaviour.workSecret, baseUrl(), () => issueToken(item));
+    if (secret !== null) plane.credentials.remember(secret, "work_secret");
+    return secret;
+  };
   return {
     "environments.retrieve"(request) {
-      const { id, name, createdAtMs } = environmentOf(request);
+      const { id, name, type, createdAtMs } = environmentOf(request);
       const at = timestamp(createdAtMs);
-      const fixed = { description: null, config: { type: "self_hosted" }, metadata: {}, scope: "organization", archived_at: null };
+      const fixed = { description: null, config: { type }, metadata: {}, scope: "organization", archived_at: null };
       return ok({ id, type: "environment", name, ...fixed, created_at: at, updated_at: at });
     },
 
     async "work.poll"(request) {
-      const { queue } = environmentOf(request);
+      const { queue } = selfHostedOf(request);
       const blockMs = integer(request.query, "block_ms", { min: 1, max: 999 }) ?? 0;
       const reclaimOlderThanMs = integer(request.query, "reclaim_older_than_ms", { min: 0, max: 86_400_000 }) ?? behaviour.reclaimOlderThanMs;
       const pending = queue.poll({ blockMs, reclaimOlderThanMs, workerId: request.workerId });
       request.gone.addEventListener("abort", pending.cancel, { once: true });
       const item = await pending.item;
-      if (item !== null) return ok(wireWork(item, secretFor(item)));
+      if (item !== null) return { status: 200, body: wireWork(item, secretFor(item)), delivered: { workId: item.id, delivery: item.deliveries } };
       if (behaviour.emptyPoll === "null") return ok(null);
       return { status: behaviour.emptyPoll === "no_content" ? 204 : 200, body: undefined };
     },
 
-    "work.stats": (request) => ok(environmentOf(request).queue.stats()),
+    "work.stats": (request) => ok(selfHostedOf(request).queue.stats()),
 
     "work.list"(request) {
-      const { data, next } = pageOf([...environmentOf(request).queue.all()], request.query);
+      const { data, next } = pageOf([...selfHostedOf(request).queue.all()], request.query);
       return ok({ data: data.map((item) => wireWork(item)), next_page: next });
     },
 

@@ -13,6 +13,8 @@ export interface WorkItem {
   queuedAtMs: number;
   /** When poll handed it out last; `null` while nobody has it. */
   deliveredAtMs: number | null;
+  /** How often poll handed it out. */
+  deliveries: number;
   acknowledgedAtMs: number | null;
   startedAtMs: number | null;
   latestHeartbeatAtMs: number | null;

@@ -18,19 +18,19 @@ export interface CallOptions {
 
 /** Raw HTTP with one credential, so that tests say exactly what goes over the wire. */
 export class Client {
+  readonly credential: string;
   readonly #base: string;
-  readonly #credential: string;
 
   constructor(base: string, credential: string) {
     this.#base = base;
-    this.#credential = credential;
+    this.credential = credential;
   }
 
   async call(method: string, path: string, { body, headers = {}, signal }: CallOptions = {}): Promise<Answer> {
     const response = await fetch(this.#base + path, {
       method,
       headers: {
-        authorization: `Bearer ${this.#credential}`,
+        authorization: `Bearer ${this.credential}`,
         "anthropic-beta": "managed-agents-2026-04-01",
         "anthropic-version": "2026-10-21",
         ...(body === undefined ? {} : { "content-type": "application/json" }),

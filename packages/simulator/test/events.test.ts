@@ -52,6 +52,24 @@ test("47: times increase strictly, even when the clock stands still", async () =
   ]);
 });
 
+test("47: history is ordered by the time of processing, or by that of arrival", async () => {
+  for (const [historyOrder, expected] of [
+    ["processed_at", ["agent.tool_use", "user.interrupt"]],
+    ["created_at", ["user.interrupt", "agent.tool_use"]],
+  ] as const) {
+    const clock = new VirtualClock();
+    await using on = await streaming({ clock, behaviour: { historyOrder, interruptLagMs: 1_000 } });
+    on.session.interrupt();
+    on.session.emit({ type: "agent.tool_use", name: "bash", input: {} });
+    const seen = async (order: string): Promise<readonly string[]> =>
+      (await list(on.setup, on.session.id, `order=${order}&types[]=agent.tool_use&types[]=user.interrupt`)).data.map((event: Json) => event.type);
+    expect([historyOrder, await seen("asc")]).toEqual([historyOrder, expected]);
+    await clock.advance(1_000);
+    expect([historyOrder, await seen("asc"), await seen("desc")]).toEqual([historyOrder, expected, expected.toReversed()]);
+    expect(on.session.events.filter((event) => event.type === "user.interrupt")).toMatchObject([{ processed_at: expect.any(String) }]);
+  }
+});
+
 test("48: pages are cut at the limit in both directions, so that a result can lie on a later page than its call", async () => {
   await using on = await streaming();
   for (let number = 1; number <= 5; number++) on.session.emit(custom(number));

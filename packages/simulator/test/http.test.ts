@@ -74,6 +74,8 @@ test("6: work list takes the environment key and no API key", async () => {
   expect((await setup.worker.get(setup.work)).body).toEqual({ data: [], next_page: null });
   const answer = await setup.application.get(setup.work);
   expect([answer.status, answer.body.error.type]).toEqual([403, "permission_error"]);
+  await using lax = await bench({ behaviour: { workListWithApiKey: "accept" } });
+  expect((await lax.application.get(lax.work)).status).toBe(200);
 });
 
 test("7: work retrieve and update take an API key only", async () => {
@@ -109,11 +111,27 @@ test("9: the token of one item opens neither another item nor another session", 
 
 test("12: without the beta header a gated path does not exist", async () => {
   await using setup = await bench();
-  const answer = await setup.worker.get(`${setup.work}/poll`, { headers: { "anthropic-beta": "skills-2025-10-02" } });
-  expect([answer.status, answer.body.error.type]).toEqual([404, "not_found_error"]);
+  const session = setup.simulator.createSession({ prompt: null });
+  const of = `/v1/sessions/${session.id}`;
+  const gated = [
+    `${setup.work}/poll`,
+    setup.work,
+    `${setup.work}/stats`,
+    "/v1/sessions",
+    of,
+    `${of}/events`,
+    `${of}/events/stream`,
+    `${of}/threads`,
+    `${of}/resources`,
+  ];
+  for (const path of gated) {
+    for (const beta of ["", "skills-2025-10-02", "agent-memory-2026-07-22"]) {
+      const answer = await setup.application.get(path, { headers: { "anthropic-beta": beta } });
+      expect([path, beta, answer.status, answer.body.error.type]).toEqual([path, beta, 404, "not_found_error"]);
+    }
+  }
   const several = await setup.worker.get(`${setup.work}/poll`, { headers: { "anthropic-beta": "skills-2025-10-02, managed-agents-2026-04-01" } });
   expect(several.status).toBe(200);
-  expect((await setup.application.get("/v1/nothing")).status).toBe(404);
 });
 
 test("13: bracketed arrays parse, percent-encoded or not", async () => {
@@ -140,7 +158,7 @@ test("14: retry headers are injected with a fault, on the chosen occurrences onl
   expect(fault.struck).toBe(2);
 });
 
-test("a body that is too large is 413, one that is no JSON 400", async () => {
+test("69: a body that is too large is 413, one that is no JSON 400", async () => {
   await using setup = await bench();
   const session = setup.simulator.createSession();
   const path = `/v1/sessions/${session.id}/events`;

@@ -38,6 +38,12 @@ test("30: the first heartbeat makes the item active and the lease", async () => 
   ]);
 });
 
+test("30: with the other position the ack makes the item active, and the first heartbeat the lease", async () => {
+  await using lease = await held({ behaviour: { activeFrom: "ack" } });
+  expect(lease.session.work).toMatchObject([{ state: "active", started_at: null, latest_heartbeat_at: null }]);
+  expect((await lease.beat("NO_HEARTBEAT")).body).toMatchObject({ state: "active", lease_extended: true });
+});
+
 test("31: the exact echo gets a new value; the same time in other bytes is 412", async () => {
   await using lease = await held();
   const first = (await lease.beat("NO_HEARTBEAT")).body.last_heartbeat;
@@ -67,6 +73,12 @@ test("32: NO_HEARTBEAT on a lease is 412 with the current state; no parameter is
   expect((await lease.beat(null)).status).toBe(200);
 });
 
+test("32: with the other position a heartbeat without a condition is refused", async () => {
+  await using lease = await held({ behaviour: { omittedExpectation: "refuse" } });
+  expect((await lease.beat(null)).status).toBe(400);
+  expect((await lease.beat("NO_HEARTBEAT")).status).toBe(200);
+});
+
 test("33: while stopping or stopped the value is not compared and the state comes back", async () => {
   await using lease = await held();
   await lease.beat("NO_HEARTBEAT");
@@ -78,6 +90,13 @@ test("33: while stopping or stopped the value is not compared and the state come
     const { status, body } = await lease.beat("anything");
     expect([status, body.state, body.lease_extended]).toEqual([200, state, false]);
   }
+});
+
+test("33: with the other position the heartbeats of an item that is being stopped say extended", async () => {
+  await using lease = await held({ behaviour: { extendedWhileStopping: true } });
+  await lease.beat("NO_HEARTBEAT");
+  await lease.setup.application.post(`${lease.path}/stop`, {});
+  expect((await lease.beat("anything")).body).toMatchObject({ state: "stopping", lease_extended: true });
 });
 
 test("34: the TTL is configured, and a wish is honoured within bounds", async () => {
@@ -104,6 +123,17 @@ test("35: without a heartbeat for the TTL the item is queued again, and its old 
   expect(lease.path.endsWith(again.id)).toBe(true);
   await lease.setup.worker.post(`${lease.path}/ack`);
   expect((await lease.beat("NO_HEARTBEAT")).status).toBe(200);
+});
+
+test("35: with the other position an item whose lease ran out is stranded: its state stays, and nobody gets it", async () => {
+  await using lease = await held({ behaviour: { leaseTtlMs: 60_000, expiredLease: "strand" } });
+  await lease.beat("NO_HEARTBEAT");
+  await lease.clock.advance(86_400_000);
+  expect(lease.session.work).toMatchObject([{ state: "active" }]);
+  expect((await lease.setup.worker.get(`${lease.setup.work}/poll?reclaim_older_than_ms=0`)).body).toBeNull();
+  await lease.setup.application.post(`${lease.path}/stop`, { force: true });
+  lease.session.interrupt();
+  expect(lease.session.work.map((item) => item.state)).toEqual(["stopped", "queued"]);
 });
 
 test("36: a heartbeat whose response was lost was recorded, so its repetition is 412", async () => {

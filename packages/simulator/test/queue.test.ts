@@ -100,6 +100,31 @@ test("20: the secret has the configured form, and a token is minted for each del
   expect(new Set(tokens).size).toBe(2);
 });
 
+test("20: tokens of an item that is delivered again are new, new and the only ones, or the same", async () => {
+  const expected = { per_delivery: [2, 200], per_delivery_revoking: [2, 401], per_item: [1, 200] } as const;
+  for (const [sessionsTokens, [distinct, status]] of Object.entries(expected) as [keyof typeof expected, readonly [number, number]][]) {
+    await using setup = await bench({ behaviour: { sessionsTokens } });
+    const session = setup.simulator.createSession({ prompt: null });
+    const deliver = async (): Promise<string> => tokenOf((await setup.worker.get(`${setup.work}/poll?reclaim_older_than_ms=0`)).body.secret);
+    const tokens = [await deliver(), await deliver()];
+    expect([sessionsTokens, new Set(tokens).size]).toEqual([sessionsTokens, distinct]);
+    const read = async (token = ""): Promise<number> => (await setup.client(token).get(`/v1/sessions/${session.id}`)).status;
+    expect([sessionsTokens, await read(tokens[0]), await read(tokens[1])]).toEqual([sessionsTokens, status, 200]);
+  }
+});
+
+test("20: a token can have an end", async () => {
+  const clock = new VirtualClock();
+  await using setup = await bench({ clock, behaviour: { sessionsTokenLifetimeMs: 1_000 } });
+  const session = setup.simulator.createSession({ prompt: null });
+  const holder = setup.client(tokenOf((await setup.worker.get(`${setup.work}/poll`)).body.secret));
+  await clock.advance(999);
+  expect((await holder.get(`/v1/sessions/${session.id}`)).status).toBe(200);
+  await clock.advance(1);
+  expect((await holder.get(`/v1/sessions/${session.id}`)).status).toBe(401);
+  expect((await setup.worker.get(`/v1/sessions/${session.id}`)).status).toBe(200);
+});
+
 test("21: two pollers never get the same item inside the reclaim window", async () => {
   await using setup = await bench();
   for (let count = 0; count < 10; count++) setup.simulator.createSession({ prompt: null });
@@ -186,6 +211,17 @@ test("26: stats count what waits, what is claimed and who polled in the last 30 
   setup.simulator.createSession({ prompt: null });
   await clock.advance(30_001);
   expect(await stats()).toMatchObject({ depth: 1, pending: 2, workers_polling: 0 });
+});
+
+test("26: without workers' ids nobody is known to poll, which is told as zero or null", async () => {
+  for (const workersPollingWithoutIds of [0, null] as const) {
+    await using setup = await bench({ behaviour: { workersPollingWithoutIds } });
+    const polling = async (): Promise<unknown> => (await setup.worker.get(`${setup.work}/stats`)).body.workers_polling;
+    await setup.worker.get(`${setup.work}/poll`);
+    expect(await polling()).toBe(workersPollingWithoutIds);
+    await setup.worker.get(`${setup.work}/poll`, { headers: { "anthropic-worker-id": "a" } });
+    expect(await polling()).toBe(1);
+  }
 });
 
 test("27: health checks are queued, with and without a type", async () => {

@@ -38,6 +38,16 @@ test("61: a call carries its permission, whatever it is, or none", async () => {
   expect(seen).toEqual(["allow", "ask", "deny", "perhaps", undefined]);
 });
 
+test("61: the calls of a model request stand before its end, or after it", async () => {
+  for (const [toolUsePosition, expected] of [
+    ["before_span_end", ["span.model_request_start", "agent.tool_use", "span.model_request_end"]],
+    ["after_span_end", ["span.model_request_start", "span.model_request_end", "agent.tool_use"]],
+  ] as const) {
+    await using on = await open({ turns: [{ calls: [{ name: "bash" }] }] }, { behaviour: { toolUsePosition } });
+    expect(types(on.session).filter((type) => type.startsWith("span.") || type === "agent.tool_use")).toEqual(expected);
+  }
+});
+
 test("62: an ask takes no result before its confirmation; allow releases it, deny is settled by the server", async () => {
   await using on = await open({
     turns: [
@@ -161,6 +171,31 @@ test("66: a result of the wrong kind is refused, or stored and ignored", async (
   expect(lax.calls().map((call) => call.outcome)).toEqual(["open", "open"]);
 });
 
+test("66: a session of the service's own containers takes no user.tool_result, and custom results as ever", async () => {
+  await using setup = await bench();
+  const { id: environmentId } = setup.simulator.createEnvironment("cloud", "cloud");
+  const session = setup.simulator.createSession({
+    environmentId,
+    script: {
+      turns: [
+        {
+          calls: [
+            { name: "bash", answer: { by: "server", text: "ran in the cloud", afterMs: 100 } },
+            { name: "mine", kind: "custom" },
+          ],
+        },
+      ],
+    },
+  });
+  await session.waitForEvent((event) => event.type === "session.status_idle");
+  const [agent, custom] = session.report().calls;
+  const send = (event: unknown): Promise<Answer> => setup.application.post(`/v1/sessions/${session.id}/events`, { events: [event] });
+  const refused = await send({ type: "user.tool_result", tool_use_id: agent?.id, content: text("x") });
+  expect([refused.status, refused.body.error.message]).toEqual([400, "user.tool_result is only valid on self-hosted environments."]);
+  expect((await send({ type: "user.custom_tool_result", custom_tool_use_id: custom?.id, content: text("y") })).status).toBe(200);
+  expect((await session.finished).calls.map((call) => call.result?.text)).toEqual(["ran in the cloud", "y"]);
+});
+
 test("67: a second result and an unknown id are refused and not stored", async () => {
   await using on = await open({ turns: [{ calls: [{ name: "bash" }, { name: "bash" }] }] });
   expect((await on.answer(0, "first")).status).toBe(200);
@@ -172,6 +207,16 @@ test("67: a second result and an unknown id are refused and not stored", async (
   expect((await on.send({ type: "user.tool_result", tool_use_id: "sevt_none", content: text("x") })).status).toBe(400);
   expect(on.session.events).toHaveLength(before);
   expect(on.calls()[0]?.result?.text).toBe("first");
+});
+
+test("67: with the other positions a settled or unknown call is 404 or 409, and so is an interrupted one", async () => {
+  for (const settledResultStatus of [404, 409] as const) {
+    await using on = await open({ turns: [{ calls: [{ name: "bash" }, { name: "bash" }] }] }, { behaviour: { settledResultStatus } });
+    expect((await on.answer(0)).status).toBe(200);
+    on.session.interrupt();
+    const unknown = await on.send({ type: "user.tool_result", tool_use_id: "sevt_none", content: text("x") });
+    expect([(await on.answer(0)).status, (await on.answer(1)).status, unknown.status]).toEqual(Array(3).fill(settledResultStatus));
+  }
 });
 
 test("68: an accepted result is echoed once with its time, and with the thread of a cross-posted call", async () => {

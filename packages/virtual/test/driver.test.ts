@@ -85,19 +85,23 @@ test("a sandbox that takes all the threads it may does not keep another waiting"
   await Promise.all([greedy.destroy(), modest.destroy()]);
 });
 
-test.runIf(process.platform === "linux")("many short programs are done by as many threads as there are cores", async () => {
-  const threads = (): number => readdirSync("/proc/self/task").length;
-  const own = virtual();
-  const sandboxes = await Promise.all(Array.from({ length: 40 }, () => Sandbox.create(own)));
-  const before = threads();
-  let most = before;
-  const watching = setInterval(() => (most = Math.max(most, threads())), 5);
-  // far longer than a program's patience, were it counted from its own asking
-  await Promise.all(sandboxes.map(async (each) => await Promise.all(Array.from({ length: 25 }, async () => await each.exec("echo short")))));
-  clearInterval(watching);
-  expect(most - before).toBeLessThanOrEqual(availableParallelism());
-  await Promise.all(sandboxes.map((each) => each.destroy()));
-}, 60_000);
+test.runIf(process.platform === "linux")(
+  "many short programs are done by as many threads as there are cores",
+  async () => {
+    const threads = (): number => readdirSync("/proc/self/task").length;
+    const own = virtual();
+    const sandboxes = await Promise.all(Array.from({ length: 40 }, () => Sandbox.create(own)));
+    const before = threads();
+    let most = before;
+    const watching = setInterval(() => (most = Math.max(most, threads())), 5);
+    // far longer than a program's patience, were it counted from its own asking
+    await Promise.all(sandboxes.map(async (each) => await Promise.all(Array.from({ length: 25 }, async () => await each.exec("echo short")))));
+    clearInterval(watching);
+    expect(most - before).toBeLessThanOrEqual(availableParallelism());
+    await Promise.all(sandboxes.map((each) => each.destroy()));
+  },
+  60_000,
+);
 
 test("fifty sandboxes at once keep apart", async () => {
   const sandboxes = await Promise.all(Array.from({ length: 50 }, () => Sandbox.create(provider)));
