@@ -11,6 +11,10 @@ type WorkerSettings = Partial<
     | "environmentId"
     | "baseUrl"
     | "allowedBaseUrls"
+    | "requests"
+    | "drain"
+    | "leaseTtlMs"
+    | "reclaimOlderThanMs"
     | "workerId"
     | "maxSessions"
     | "timeouts"
@@ -74,6 +78,15 @@ export const workerConfigSchema: z.ZodType<WorkerConfig> = z.strictObject({
   environmentKey: z.never({ error: "a key does not belong into a file; set ANTHROPIC_ENVIRONMENT_KEY instead" }).exactOptional(),
   baseUrl: httpUrl.exactOptional(),
   allowedBaseUrls: z.array(httpUrl).exactOptional(),
+  requests: z
+    .strictObject({
+      readsPerMinute: z.number().int().min(10, "expected 10 or more").exactOptional(),
+      pollsPerMinute: z.number().min(1, "expected 1 or more").exactOptional(),
+    })
+    .exactOptional(),
+  drain: z.boolean().exactOptional(),
+  leaseTtlMs: milliseconds.min(1_000, "expected 1,000 or more milliseconds").exactOptional(),
+  reclaimOlderThanMs: milliseconds.exactOptional(),
   workerId: z.string().min(1, "expected a name").exactOptional(),
   provider: z.custom<ProviderName | SandboxProvider>(isProvider, { error: ({ input }) => providerProblem(input) }).exactOptional(),
   sandbox: sandboxSpecSchema.exactOptional(),

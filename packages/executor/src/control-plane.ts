@@ -28,15 +28,19 @@ export function isFinal(error: unknown): boolean {
 /** What `retry-after-ms` or `retry-after` (seconds, or a date) asks for, at most 60 s; 0 when nothing does. */
 export function retryAfterMs(error: unknown): number {
   const headers = typeof error === "object" && error !== null && "headers" in error ? error.headers : undefined;
-  if (!(headers instanceof Headers)) return 0;
+  return headers instanceof Headers ? (retryAfterIn(headers) ?? 0) : 0;
+}
+
+/** The same of an answer's headers; `undefined` when they ask for nothing. */
+export function retryAfterIn(headers: Headers): number | undefined {
   const inMs = Number.parseFloat(headers.get("retry-after-ms") ?? "");
   if (Number.isFinite(inMs)) return bounded(inMs);
   const after = headers.get("retry-after");
-  if (after === null) return 0;
+  if (after === null) return undefined;
   const seconds = Number.parseFloat(after);
   return bounded(Number.isFinite(seconds) ? seconds * 1000 : Date.parse(after) - Date.now());
 }
 
-function bounded(ms: number): number {
-  return Number.isFinite(ms) ? Math.min(60_000, Math.max(0, ms)) : 0;
+function bounded(ms: number): number | undefined {
+  return Number.isFinite(ms) ? Math.min(60_000, Math.max(0, ms)) : undefined;
 }

@@ -44,7 +44,8 @@ export async function serveItem(work: ClaimedWork, item: ItemOptions): Promise<I
   const { workId, sessionId, secret } = work;
   const access = itemAccess(work, item);
   const client = controlPlaneClient(access, access.credential, access.fetch);
-  const lease = new Lease({ client, workId, environmentId: options.environmentId, observe, secrets });
+  const { environmentId, leaseTtlMs: ttlMs } = options;
+  const lease = new Lease({ client, workId, environmentId, lastHeartbeat: work.lastHeartbeat, ttlMs, observe, secrets });
   lease.start();
   observe({ type: "item.claimed", workId, sessionId, kind: work.kind });
   let served: Served;

@@ -17,6 +17,10 @@ export interface LeaseOptions {
   readonly client: Anthropic;
   readonly workId: string;
   readonly environmentId: string;
+  /** The lease was begun by another process, which got this answer last. */
+  readonly lastHeartbeat?: string | undefined;
+  /** Asked of the control plane with each beat; it says itself what it grants. */
+  readonly ttlMs?: number | undefined;
   readonly observe: Observe;
   readonly secrets: Secrets;
 }
@@ -34,7 +38,8 @@ export class Lease {
   #confirmation: PromiseWithResolvers<void> | undefined;
   #beatNow = new AbortController();
 
-  #lastHeartbeat = noHeartbeat;
+  #lastHeartbeat: string;
+  #answered = false;
   #ttlMs = firstTtlMs;
   /** When the last beat that succeeded was sent: the control plane counts from some time after it. */
   #lastSuccessAtMs = Date.now();
@@ -44,6 +49,7 @@ export class Lease {
 
   constructor(options: LeaseOptions) {
     this.#options = options;
+    this.#lastHeartbeat = options.lastHeartbeat ?? noHeartbeat;
   }
 
   /** Aborts when the lease ends, not when it is let go. */
@@ -60,7 +66,7 @@ export class Lease {
    * and wakes up in what is another worker's session by now. The next beat tells.
    */
   get holds(): boolean {
-    return this.#end === undefined && this.#lastHeartbeat !== noHeartbeat && Date.now() < this.#lastSuccessAtMs + this.#ttlMs;
+    return this.#end === undefined && this.#answered && Date.now() < this.#lastSuccessAtMs + this.#ttlMs;
   }
 
   /**
@@ -115,15 +121,16 @@ export class Lease {
 
   /** @returns how long to wait for the next one */
   async #beat(over: AbortSignal): Promise<number> {
-    const { client, workId, environmentId } = this.#options;
+    const { client, workId, environmentId, ttlMs } = this.#options;
     const expected = this.#lastHeartbeat;
+    const desired = ttlMs === undefined ? {} : { desired_ttl_seconds: Math.ceil(ttlMs / 1000) };
     const sentAtMs = Date.now();
     const cutOff = new AbortController();
     const timer = setTimeout(() => cutOff.abort(), this.#intervalMs);
     try {
       const answer: unknown = await client.beta.environments.work.heartbeat(
         workId,
-        { environment_id: environmentId, expected_last_heartbeat: expected },
+        { environment_id: environmentId, expected_last_heartbeat: expected, ...desired },
         { signal: AbortSignal.any([cutOff.signal, over]) },
       );
       if (!isBeat(answer)) throw new Error("the answer is no heartbeat's");
@@ -169,6 +176,7 @@ export class Lease {
 
   #renewed(lastHeartbeat: string, ttlSeconds: number, sentAtMs: number): void {
     this.#lastHeartbeat = lastHeartbeat;
+    this.#answered = true;
     if (ttlSeconds > 0) this.#ttlMs = ttlSeconds * 1000;
     this.#lastSuccessAtMs = sentAtMs;
     this.#unansweredSinceMs = undefined;

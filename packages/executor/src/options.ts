@@ -19,8 +19,19 @@ export interface WorkerOptions {
   readonly baseUrl?: string;
   /** Where else a work item's secret may send that item's requests, with the item's own token. Default: nowhere else. */
   readonly allowedBaseUrls?: readonly string[];
+  readonly requests?: {
+    /** This process's share of what its organisation may read in a minute, event streams and polls included. Default 1,200, which is all of it. */
+    readonly readsPerMinute?: number;
+    /**
+     * Polls of all workers of this environment together, in a minute. A 60th of it can poll all the time; more workers share it. Default 600. Give less where
+     * an organisation has many environments.
+     */
+    readonly pollsPerMinute?: number;
+  };
   /** Tells workers apart in the queue's statistics. Default: random. */
   readonly workerId?: string;
+  /** End when the queue is empty and everything that was claimed is done, instead of waiting for more. Default false. */
+  readonly drain?: boolean;
   /** Sessions served at once; with so many, nothing more is claimed. Default 100. */
   readonly maxSessions?: number;
   /** Beside the agent toolset, which is always served. */
@@ -31,6 +42,13 @@ export interface WorkerOptions {
     /** The same for single tools, by name. */
     readonly byTool?: Readonly<Record<string, number>>;
   };
+  /** How long a work item stays this worker's without a heartbeat, in ms, where the control plane grants it. Default: its own choice. */
+  readonly leaseTtlMs?: number;
+  /**
+   * An item that a worker was given and did not acknowledge is given to the next one that polls after so long, in ms. Default: the control plane's own choice,
+   * which is 5,000.
+   */
+  readonly reclaimOlderThanMs?: number;
   /** How long the making of a session's sandbox may take, in ms. Default 600,000. Then its pending calls are answered with an error result. */
   readonly startTimeoutMs?: number;
   /** An item whose turn is over is let go after so long without an event, in ms. 0: never. Default 60,000. */
@@ -71,6 +89,7 @@ export type ResolvedOptions = Required<
     | "environmentKey"
     | "baseUrl"
     | "allowedBaseUrls"
+    | "drain"
     | "maxSessions"
     | "startTimeoutMs"
     | "maxIdleMs"
@@ -82,6 +101,9 @@ export type ResolvedOptions = Required<
     | "drainMs"
   >
 > & {
+  readonly leaseTtlMs: number | undefined;
+  readonly reclaimOlderThanMs: number | undefined;
+  readonly requests: Required<NonNullable<WorkerOptions["requests"]>>;
   readonly timeoutMs: (tool: string) => number;
 };
 
@@ -100,6 +122,10 @@ const schema = z.object({
     .regex(/^[\x21-\x7e]*$/u, "the key holds a space, a line end or another character that no key has"),
   baseUrl: httpUrl.default("https://api.anthropic.com"),
   allowedBaseUrls: z.array(httpUrl).default([]),
+  requests: z.object({ readsPerMinute: z.number().int().min(10).default(1_200), pollsPerMinute: z.number().min(1).default(600) }).prefault({}),
+  drain: z.boolean().default(false),
+  leaseTtlMs: z.number().int().min(1_000).max(longestMs).optional(),
+  reclaimOlderThanMs: z.number().int().min(0).max(longestMs).optional(),
   maxSessions: z.number().int().min(1).default(100),
   timeouts: z
     .object({
@@ -127,7 +153,7 @@ export function resolveOptions(options: WorkerOptions): ResolvedOptions {
   if (options.ownerKey.byteLength < 32) {
     throw new SandboxError("invalid_argument", "worker options: ownerKey: give at least 32 bytes", { effect: "none" });
   }
-  const { timeouts, ...resolved } = data;
+  const { timeouts, leaseTtlMs, reclaimOlderThanMs, ...resolved } = data;
   const byTool = new Map(Object.entries(timeouts.byTool));
-  return { ...resolved, timeoutMs: (tool) => byTool.get(tool) ?? timeouts.defaultMs };
+  return { ...resolved, leaseTtlMs, reclaimOlderThanMs, timeoutMs: (tool) => byTool.get(tool) ?? timeouts.defaultMs };
 }

@@ -2,6 +2,7 @@ import type Anthropic from "@anthropic-ai/sdk";
 import { SandboxError } from "@glovebox/core";
 import { isFinal, retryAfterMs, statusOf } from "./control-plane.ts";
 import type { Observe, Secrets } from "./events.ts";
+import { PollPace } from "./poll-pace.ts";
 import { backOffMs, sleep } from "./wait.ts";
 import { type WorkSecret, decodeWorkSecret } from "./work-secret.ts";
 
@@ -14,12 +15,17 @@ export interface ClaimedWork {
   readonly sessionId: string | undefined;
   /** Comes with a poll alone; never shown. */
   readonly secret: WorkSecret | undefined;
+  /** Of a lease that another process began. */
+  readonly lastHeartbeat?: string | undefined;
 }
 
 export interface PollerOptions {
   readonly client: Anthropic;
   readonly environmentId: string;
   readonly workerId: string;
+  /** Of all workers of the environment together. */
+  readonly pollsPerMinute: number;
+  readonly reclaimOlderThanMs: number | undefined;
   readonly observe: Observe;
   readonly secrets: Secrets;
 }
@@ -31,36 +37,65 @@ const blockedAtLeastMs = 200;
 const requestTimeoutMs = 30_000;
 const ackTimeoutMs = 5_000;
 const ackAttempts = 4;
+const leastRetryMs = 200;
+/** When the other workers are counted first, by when they have polled, and then. */
+const firstCountMs = 2_000;
+const countEveryMs = 60_000;
 
 /** Takes items from an environment's queue, one at a time. */
 export class Poller {
   readonly #options: PollerOptions;
+  readonly #pace: PollPace;
   #failures = 0;
 
   constructor(options: PollerOptions) {
     this.#options = options;
+    this.#pace = new PollPace({ pollsPerMinute: options.pollsPerMinute });
   }
 
   /**
-   * Wait for an item, however long it takes.
-   * @returns `undefined` when the signal aborted
+   * Wait for an item, however long it takes, or for the queue to be empty.
+   * @returns `undefined` when the signal aborted, or the queue was empty where that is waited for
    * @throws {SandboxError} what the control plane refuses for good: `unauthenticated`, `permission_denied`, `not_found`, `invalid_argument`
    */
-  async next(signal: AbortSignal): Promise<ClaimedWork | undefined> {
+  async next(signal: AbortSignal, { untilEmpty = false }: { readonly untilEmpty?: boolean } = {}): Promise<ClaimedWork | undefined> {
     while (!signal.aborted) {
+      await sleep(this.#pace.waitMs(Date.now()), signal);
+      if (signal.aborted) break;
       const work = await this.#poll(signal);
-      if (work !== undefined && (await this.#ack(work.workId, signal))) return work;
+      if (work === "empty" && untilEmpty) break;
+      if (typeof work === "object" && (await this.#ack(work.workId, signal))) {
+        this.#pace.claimed(Date.now());
+        return work;
+      }
     }
     return undefined;
   }
 
-  async #poll(signal: AbortSignal): Promise<ClaimedWork | undefined> {
-    const { client, environmentId, workerId, observe, secrets } = this.#options;
+  /** Keep counting the workers that poll this environment, with whom the polls are shared. Until the signal aborts. */
+  async countWorkers(signal: AbortSignal): Promise<void> {
+    const { client, environmentId } = this.#options;
+    await sleep(firstCountMs * (1 + Math.random()), signal);
+    while (!signal.aborted) {
+      try {
+        const { workers_polling: polling } = await client.beta.environments.work.stats(environmentId, {}, { signal, timeout: requestTimeoutMs });
+        this.#pace.shareWith(polling ?? 1);
+      } catch {
+        // as many as there were when it was last known
+      }
+      await sleep(countEveryMs * (0.75 + Math.random() / 2), signal);
+    }
+  }
+
+  async #poll(signal: AbortSignal): Promise<ClaimedWork | "empty" | "failed"> {
+    const { client, environmentId, workerId, reclaimOlderThanMs, observe, secrets } = this.#options;
+    const reclaim = reclaimOlderThanMs === undefined ? {} : { reclaim_older_than_ms: reclaimOlderThanMs };
     const startedAt = performance.now();
+    this.#pace.polled(Date.now());
     try {
       const answer: unknown = await client.beta.environments.work.poll(
         environmentId,
-        { block_ms: blockMs, "Anthropic-Worker-ID": workerId },
+        { block_ms: blockMs, ...reclaim, "Anthropic-Worker-ID": workerId },
         { signal, timeout: requestTimeoutMs },
       );
       this.#failures = 0;
@@ -69,14 +104,17 @@ export class Poller {
         const tookMs = performance.now() - startedAt;
         if (tookMs < blockedAtLeastMs) await sleep(blockMs - tookMs, signal);
       } else if (work.secret !== undefined) secrets.add(work.secret.token);
-      return work;
+      return work ?? "empty";
     } catch (error) {
-      if (signal.aborted) return undefined;
+      if (signal.aborted) return "failed";
       if (isFinal(error)) throw this.#refusal(error);
-      const retryInMs = Math.max(retryAfterMs(error), backOffMs(this.#failures++, 1_000, 60_000));
+      if (statusOf(error) === 429) this.#pace.throttled(Date.now());
+      const askedMs = retryAfterMs(error);
+      const retryInMs = askedMs > 0 ? Math.max(askedMs, leastRetryMs) : backOffMs(this.#failures++, 1_000, 60_000);
       observe({ type: "poll.failed", failure: secrets.failure(error), retryInMs });
-      await sleep(retryInMs, signal);
-      return undefined;
+      // not all at once, who were refused at once
+      await sleep(retryInMs * (1 + Math.random() / 4), signal);
+      return "failed";
     }
   }
 

@@ -7,7 +7,9 @@ import { type ItemEnd, type Observe, Secrets, observing } from "./events.ts";
 import { type ItemOptions, serveItem } from "./item.ts";
 import { type Journal, MemoryJournal } from "./journal.ts";
 import { type ResolvedOptions, type WorkerOptions, resolveOptions } from "./options.ts";
+import { type HandedItem, claimedWork } from "./handed-item.ts";
 import { type ClaimedWork, Poller } from "./poller.ts";
+import { RequestBudget } from "./request-budget.ts";
 import { findStranded, strandedAfterMs } from "./stranded.ts";
 import { sweep } from "./sweep.ts";
 import { type PreparedCustomTool, prepareCustomTools } from "./tools/custom.ts";
@@ -31,8 +33,9 @@ export class Worker {
   /** Sandboxes of sessions that are served, and kept ones. */
   readonly #sandboxes = new Map<string, SessionSandbox>();
   /** Sessions that are served, until all of an item is done. */
-  readonly #serving = new Map<string, Promise<void>>();
-  readonly #items = new Set<Promise<void>>();
+  readonly #serving = new Map<string, Promise<ItemEnd>>();
+  readonly #items = new Set<Promise<ItemEnd>>();
+  #background: readonly Promise<void>[] = [];
   readonly #workIds = new Set<string>();
   #itemEnded: (() => void) | undefined;
   #started = false;
@@ -46,7 +49,7 @@ export class Worker {
     this.#journal = options.journal ?? new MemoryJournal();
     this.#customTools = prepareCustomTools(options.tools ?? []);
     this.#observe = observing(options.observer);
-    this.#fetch = options.fetch ?? apiFetch();
+    this.#fetch = new RequestBudget(this.#options.requests.readsPerMinute).over(options.fetch ?? apiFetch());
     this.#secrets.add(options.environmentKey);
   }
 
@@ -57,6 +60,39 @@ export class Worker {
    * (the spec), what the provider's `probe` says, `failed_precondition`
    */
   async run(signal: AbortSignal = new AbortController().signal): Promise<void> {
+    const { environmentId, environmentKey, requests, reclaimOlderThanMs } = this.#options;
+    const client = controlPlaneClient(this.#options, environmentKey, this.#fetch);
+    const { pollsPerMinute } = requests;
+    const poller = new Poller({
+      client,
+      environmentId,
+      workerId: this.#workerId,
+      pollsPerMinute,
+      reclaimOlderThanMs,
+      observe: this.#observe,
+      secrets: this.#secrets,
+    });
+    await this.#work(signal, async (stop) => {
+      this.#background = [this.#sweepEvery(stop), this.#adoptEvery(stop), poller.countWorkers(stop)];
+      await this.#claim(poller, stop);
+    });
+  }
+
+  /**
+   * Serve one item that another process claimed, to its end, in place of {@link run}. A lease that the other process began is continued; where it turns out
+   * to be lost, the item is let go without a stop.
+   * @throws {SandboxError} as {@link run} before it starts
+   */
+  async serve(item: HandedItem, signal: AbortSignal = new AbortController().signal): Promise<ItemEnd> {
+    let end: ItemEnd = "shutdown";
+    await this.#work(signal, async (stop) => {
+      end = await this.#serve(claimedWork(item), stop);
+    });
+    return end;
+  }
+
+  /** What both ways to work have around them: start, and an end in order. */
+  async #work(signal: AbortSignal, work: (stop: AbortSignal) => Promise<void>): Promise<void> {
     if (this.#started) throw new SandboxError("failed_precondition", "this worker has run; make a new one", { effect: "none" });
     this.#started = true;
     await this.#checkProvider(signal);
@@ -66,13 +102,12 @@ export class Worker {
     const stop = new AbortController();
     const onAbort = (): void => this.#stop(stop);
     signal.addEventListener("abort", onAbort, { once: true });
-    const sweeping = [this.#sweepEvery(stop.signal), this.#adoptEvery(stop.signal)];
     try {
-      await this.#claim(stop.signal);
+      await work(stop.signal);
     } finally {
       signal.removeEventListener("abort", onAbort);
       this.#stop(stop);
-      await Promise.all(sweeping);
+      await Promise.all(this.#background);
       await Promise.all(this.#items);
       await Promise.all([...this.#sandboxes.values()].map(async (sandbox) => await this.#leave(sandbox)));
       this.#observe({ type: "worker.stopped" });
@@ -102,15 +137,14 @@ export class Worker {
     stop.abort(new SandboxError("aborted", "the worker stops", { effect: "none" }));
   }
 
-  async #claim(stop: AbortSignal): Promise<void> {
-    const { environmentId, environmentKey, maxSessions } = this.#options;
-    const client = controlPlaneClient(this.#options, environmentKey, this.#fetch);
-    const poller = new Poller({ client, environmentId, workerId: this.#workerId, observe: this.#observe, secrets: this.#secrets });
+  async #claim(poller: Poller, stop: AbortSignal): Promise<void> {
+    const { maxSessions, drain } = this.#options;
     while (!stop.aborted) {
       if (this.#items.size >= maxSessions) await this.#anItemEnds(stop);
       else {
-        const work = await poller.next(stop);
-        if (work !== undefined) this.#serve(work, stop);
+        const work = await poller.next(stop, { untilEmpty: drain });
+        if (work !== undefined) void this.#serve(work, stop);
+        else if (this.#items.size === 0) return; // the queue is empty, and that is what was waited for
       }
     }
   }
@@ -122,7 +156,8 @@ export class Worker {
     await promise;
   }
 
-  #serve(work: ClaimedWork, stop: AbortSignal): void {
+  /** Never rejects. */
+  #serve(work: ClaimedWork, stop: AbortSignal): Promise<ItemEnd> {
     const { workId, sessionId } = work;
     const before = sessionId === undefined ? undefined : this.#serving.get(sessionId);
     const item: ItemOptions = {
@@ -138,9 +173,10 @@ export class Worker {
       },
       stop,
     };
-    const served: Promise<void> = serveItem(work, item).then(async (because) => {
+    const served: Promise<ItemEnd> = serveItem(work, item).then(async (because) => {
       await before;
       if (sessionId !== undefined) await this.#afterItem(sessionId, because);
+      return because;
     });
     this.#items.add(served);
     this.#workIds.add(workId);
@@ -151,6 +187,7 @@ export class Worker {
       if (sessionId !== undefined && this.#serving.get(sessionId) === served) this.#serving.delete(sessionId);
       this.#itemEnded?.();
     });
+    return served;
   }
 
   #sandboxFor(sessionId: string): SessionSandbox {
@@ -225,7 +262,7 @@ export class Worker {
     const client = controlPlaneClient(this.#options, environmentKey, this.#fetch);
     while (!stop.aborted) {
       const { items, tooYoung } = await findStranded({ client, environmentId, isServed: (id) => this.#workIds.has(id), signal: stop });
-      for (const work of items) if (!stop.aborted && this.#items.size < maxSessions) this.#serve(work, stop);
+      for (const work of items) if (!stop.aborted && this.#items.size < maxSessions) void this.#serve(work, stop);
       await sleep(tooYoung ? strandedAfterMs : sweepMs, stop);
     }
   }

@@ -17,6 +17,40 @@ test("polls fail, are asked to wait, and go on; an ack whose answer was lost is 
   expect(harness.simulator.requests.filter(({ endpoint }) => endpoint === "work.ack")).toHaveLength(2);
 });
 
+test("what is asked of lease and reclaim goes out with each heartbeat and poll, and nothing where nothing is asked", async () => {
+  await using harness = await startHarness({ behaviour: { leaseTtlMs: 2_000 } });
+  const session = harness.session({ script });
+  const worker = harness.work({ leaseTtlMs: 61_500, reclaimOlderThanMs: 2_500, maxIdleMs: 20 });
+  await session.finished;
+  await worker.until("item.ended");
+  await worker.stop();
+  const queries = (name: string) => harness.simulator.requests.filter(({ endpoint }) => endpoint === name).map(({ query }) => query);
+  expect(queries("work.heartbeat").map(({ desired_ttl_seconds: seconds }) => seconds)).toEqual(["62"]);
+  expect(new Set(queries("work.poll").map(({ reclaim_older_than_ms: ms }) => ms))).toEqual(new Set(["2500"]));
+  const plain = harness.work({ maxIdleMs: 20 });
+  await plain.until("worker.started");
+  session.sendMessage("More.");
+  await plain.until("item.ended");
+  expect(queries("work.heartbeat").at(-1)).not.toHaveProperty("desired_ttl_seconds");
+  expect(queries("work.poll").at(-1)).not.toHaveProperty("reclaim_older_than_ms");
+});
+
+test("a worker that drains ends when the queue is empty and what it claimed is done", async () => {
+  // longer than a poll waits
+  const shell = async () => (await new Promise((resolve) => setTimeout(resolve, 1_200)), { output: "x" });
+  await using harness = await startHarness({}, { shell });
+  const sessions = [1, 2, 3].map(() => harness.session({ script }));
+  const worker = harness.work({ drain: true, maxSessions: 2, maxIdleMs: 30 });
+  await worker.done;
+  expect(sessions.map((session) => session.report().calls[0]?.result?.text)).toEqual(["x", "x", "x"]);
+  expect(worker.ofType("item.ended").map(({ because, stopped }) => [because, stopped])).toEqual([
+    ["idle", true],
+    ["idle", true],
+    ["idle", true],
+  ]);
+  await harness.work({ drain: true }).done;
+});
+
 test("an item that somebody else acknowledged is left alone", async () => {
   await using harness = await startHarness();
   harness.simulator.addRequestFault({ endpoint: "work.ack", status: 409 });
