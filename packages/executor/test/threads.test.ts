@@ -1,10 +1,15 @@
 import { expect, test } from "vitest";
 import { customTool } from "../src/index.ts";
 import { aborted } from "./fake-sandboxes.ts";
-import { startHarness } from "./harness.ts";
+import { type Harness, startHarness } from "./harness.ts";
 
 const bash = (command: string, thread?: string) => ({ name: "bash", input: { command }, ...(thread === undefined ? {} : { thread }) });
 type Command = { readonly request: { readonly command: string; readonly shell: string }; readonly signal: AbortSignal };
+/** Until so many commands run in their shells: a call is told as started before it got that far. */
+async function begun(harness: Harness, commands: number): Promise<void> {
+  while (harness.sandboxes.commands.length < commands) await new Promise((resolve) => setImmediate(resolve));
+}
+
 const slow = async ({ request, signal }: Command) => {
   if (request.command === "sleep") await aborted(signal);
   return { output: `${request.command} in ${request.shell === "main" ? "main" : "its own"}` };
@@ -68,6 +73,7 @@ test("an interrupt of one thread cancels its command and its waiting calls, and 
   });
   const worker = harness.work({ tools: [effect] });
   await worker.until("call.started", () => worker.ofType("call.started").length === 3);
+  await begun(harness, 3);
   session.interrupt("a");
   await worker.until("call.finished", ({ text }) => text.startsWith("Tool execution was interrupted"));
   expect(worker.ofType("call.finished").filter(({ text }) => text.startsWith("sleep"))).toEqual([]);
@@ -84,6 +90,7 @@ test("an interrupt of one thread that the control plane does not close itself is
   const session = harness.session({ script: { turns: [{ calls: [bash("sleep", "a"), bash("waiting", "a")] }] } });
   const worker = harness.work();
   const { threadId } = await worker.until("call.started");
+  await begun(harness, 1);
   session.emit({ type: "user.interrupt", session_thread_id: threadId });
   const { calls } = await session.finished;
   expect(calls.map(({ outcome, result }) => [outcome, result?.isError, result?.text.split("\n")[0]])).toEqual([
