@@ -8,6 +8,7 @@ import { Lease, type LeaseEnd } from "./lease.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { ClaimedWork } from "./poller.ts";
 import { Session } from "./session.ts";
+import { stopItem } from "./stop-item.ts";
 import type { PreparedCustomTool } from "./tools/custom.ts";
 import { backOffMs, orAbort, sleep } from "./wait.ts";
 
@@ -20,6 +21,8 @@ export interface ItemOptions {
   readonly secrets: Secrets;
   /** The session's sandbox, once an earlier item of the same session has let go of it. */
   readonly sandboxFor: (sessionId: string) => Promise<SessionSandbox>;
+  /** Whether the provider could make a sandbox now. */
+  readonly probe: (signal: AbortSignal) => Promise<unknown>;
   /** Aborts when the worker stops. */
   readonly stop: AbortSignal;
 }
@@ -30,7 +33,7 @@ const endOfLease: Readonly<Record<LeaseEnd, ItemEnd>> = {
   lost: "lease_lost",
   assumed_lost: "lease_lost",
 };
-const stopAttempts = 4;
+const probeTimeoutMs = 10_000;
 
 interface Served {
   readonly because: ItemEnd;
@@ -50,10 +53,7 @@ export async function serveItem(work: ClaimedWork, item: ItemOptions): Promise<I
   observe({ type: "item.claimed", workId, sessionId, kind: work.kind });
   let served: Served;
   try {
-    served =
-      sessionId === undefined
-        ? { because: "not_a_session", turnOver: true }
-        : await serveSession(work, sessionId, client, lease, { ...item, fetch: access.fetch });
+    served = sessionId === undefined ? await checkHealth(item) : await serveSession(work, sessionId, client, lease, { ...item, fetch: access.fetch });
   } catch (error) {
     served = { because: "failed", turnOver: true, failure: secrets.failure(error) };
   }
@@ -99,6 +99,17 @@ async function serveSession(work: ClaimedWork, sessionId: string, client: Anthro
   return await session.serve();
 }
 
+/** Nothing is published about what a health check wants beside being stopped; whether a session could be served is what can be told of it. */
+async function checkHealth({ probe, secrets }: ItemOptions): Promise<Served> {
+  const served = { because: "not_a_session", turnOver: true } as const;
+  try {
+    await probe(AbortSignal.timeout(probeTimeoutMs));
+    return served;
+  } catch (error) {
+    return { ...served, failure: secrets.failure(error) };
+  }
+}
+
 /** How the session ended, if it did. A session that has ended is not attached to at all. */
 async function sessionOver(client: Anthropic, sessionId: string, signal: AbortSignal): Promise<"session_terminated" | "session_deleted" | undefined> {
   for (let attempt = 0; !signal.aborted; attempt++) {
@@ -127,24 +138,6 @@ async function release(because: ItemEnd, served: Served, client: Anthropic, leas
     return false;
   }
   await lease.letGo();
-  return await stopItem(client, work, item);
-}
-
-async function stopItem(client: Anthropic, { workId }: ClaimedWork, { options, observe, secrets }: ItemOptions): Promise<boolean> {
-  const never = new AbortController().signal;
-  for (let attempt = 0; attempt < stopAttempts; attempt++) {
-    try {
-      await client.beta.environments.work.stop(workId, { environment_id: options.environmentId, force: true }, { timeout: 10_000 });
-      return true;
-    } catch (error) {
-      const conflict = statusOf(error) === 409;
-      if (conflict && attempt > 0) return true; // stopped already, and not just busy
-      const retryInMs =
-        isFinal(error) || attempt + 1 === stopAttempts ? 0 : Math.max(Math.min(retryAfterMs(error), 5_000), backOffMs(attempt, 250, 2_000));
-      observe({ type: "lease.failed", workId, failure: secrets.failure(error), retryInMs });
-      if (retryInMs === 0) return false;
-      await sleep(retryInMs, never);
-    }
-  }
-  return false;
+  const { options, observe, secrets, stop } = item;
+  return await stopItem({ client, environmentId: options.environmentId, workId: work.workId, lease, observe, secrets, stop });
 }

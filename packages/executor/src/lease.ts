@@ -61,12 +61,17 @@ export class Lease {
     return this.#end;
   }
 
+  /** Until then no other worker can have the item: counted from when the last beat that succeeded was sent. */
+  get heldUntilMs(): number {
+    return this.#lastSuccessAtMs + this.#ttlMs;
+  }
+
   /**
    * Whether the item is certainly ours now. Not before the first answer, and not when its time passed without one: this process was suspended or frozen, say,
    * and wakes up in what is another worker's session by now. The next beat tells.
    */
   get holds(): boolean {
-    return this.#end === undefined && this.#answered && Date.now() < this.#lastSuccessAtMs + this.#ttlMs;
+    return this.#end === undefined && this.#answered && Date.now() < this.heldUntilMs;
   }
 
   /**
@@ -147,7 +152,7 @@ export class Lease {
   #failed(error: unknown, sentAtMs: number): number {
     const { observe, secrets, workId } = this.#options;
     const status = statusOf(error);
-    const leftMs = this.#lastSuccessAtMs + this.#ttlMs - Date.now();
+    const leftMs = this.heldUntilMs - Date.now();
     if (status === 412) {
       const current = currentState(error);
       const since = this.#unansweredSinceMs;

@@ -1,6 +1,7 @@
 import type Anthropic from "@anthropic-ai/sdk";
 import { isFinal, retryAfterMs } from "./control-plane.ts";
 import type { Failure, Observe, Secrets } from "./events.ts";
+import { compareTimestamps } from "./timestamps.ts";
 import { Queue, backOffMs, sleep } from "./wait.ts";
 
 /** A session event as it came: only `type` is certain. */
@@ -29,16 +30,21 @@ export interface FeedOptions {
 
 const firstBackOffMs = 500;
 const mostBackOffMs = 10_000;
+/** How far before the newest event a reconnection reads again: for what the control plane stamped and stored in another order. */
+const overlapMs = 300_000;
 
 /**
  * Everything that happens in a session, over disconnections: the live stream is attached first and the history read then, so that no event
- * falls between the two. Events may come twice; whoever reads dedupes by id.
+ * falls between the two. Once the whole of it is known, a reconnection reads only its end. Events may come twice; whoever reads dedupes by id.
  */
 export class EventFeed {
   readonly #options: FeedOptions;
   readonly #items = new Queue<FeedItem>();
   /** Reads the history of the connection that lives, once more. */
   #readAgain: (() => void) | undefined;
+  #knowsAll = false;
+  /** The latest `processed_at` so far. */
+  #newest: string | undefined;
 
   constructor(options: FeedOptions) {
     this.#options = options;
@@ -51,8 +57,9 @@ export class EventFeed {
     await running;
   }
 
-  /** Something is missing that the live stream should have brought: read the history once more. Without a connection the next one does. */
+  /** Something is missing that the live stream should have brought: read the whole history once more. Without a connection the next one does. */
   reread(): void {
+    this.#knowsAll = false;
     this.#readAgain?.();
   }
 
@@ -100,6 +107,7 @@ export class EventFeed {
         for await (const event of stream) {
           received();
           if (!isEvent(event)) continue;
+          this.#note(event);
           if (historyFirst) early.push(event);
           else this.#items.push({ type: "event", event });
         }
@@ -113,23 +121,29 @@ export class EventFeed {
     }
   }
 
-  /** Read all of it, as often as it takes. `release` is called when it is known, or known to be missing. Never rejects. */
+  /** Read what is not known of it, as often as it takes. `release` is called when it is known, or known to be missing. Never rejects. */
   async #readHistory(signal: AbortSignal, release: () => void): Promise<void> {
     const { client, sessionId, workId, observe, secrets } = this.#options;
     for (let attempt = 0; !signal.aborted; attempt++) {
+      const from = this.#knownUntil();
+      const range = from === undefined ? {} : { "created_at[gte]": from };
       try {
-        let page = await client.beta.sessions.events.list(sessionId, { limit: 1000 }, { signal });
+        let page = await client.beta.sessions.events.list(sessionId, { limit: 1000, ...range }, { signal });
         for (;;) {
           if (signal.aborted) return;
-          this.#items.push({ type: "history", events: dataOf(page).filter(isEvent) });
+          const events = dataOf(page).filter(isEvent);
+          for (const event of events) this.#note(event);
+          this.#items.push({ type: "history", events });
           if (!page.hasNextPage()) break;
           page = await page.getNextPage();
         }
+        this.#knowsAll = true;
         this.#items.push({ type: "history_complete" });
         release();
         return;
       } catch (error) {
         if (signal.aborted) return;
+        this.#knowsAll = false; // the range may be what was refused
         const retryInMs = Math.max(retryAfterMs(error), backOffMs(attempt, firstBackOffMs, mostBackOffMs));
         observe({ type: "history.failed", workId, sessionId, failure: secrets.failure(error), retryInMs });
         if (attempt === 0) this.#items.push({ type: "history_missing" });
@@ -137,6 +151,16 @@ export class EventFeed {
         await sleep(retryInMs, signal);
       }
     }
+  }
+
+  #note({ processed_at: stamp }: SessionEvent): void {
+    if (typeof stamp !== "string" || Number.isNaN(Date.parse(stamp))) return;
+    if (this.#newest === undefined || compareTimestamps(stamp, this.#newest) > 0) this.#newest = stamp;
+  }
+
+  /** RFC 3339, or `undefined` while something that came before may be unknown. */
+  #knownUntil(): string | undefined {
+    return this.#knowsAll && this.#newest !== undefined ? new Date(Date.parse(this.#newest) - overlapMs).toISOString() : undefined;
   }
 }
 

@@ -171,6 +171,7 @@ export class Worker {
         await before;
         return this.#sandboxFor(id);
       },
+      probe: async (signal) => await this.#given.provider.probe?.({ signal }),
       stop,
     };
     const served: Promise<ItemEnd> = serveItem(work, item).then(async (because) => {

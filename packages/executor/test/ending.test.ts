@@ -1,3 +1,4 @@
+import { SandboxError } from "@glovebox/core";
 import { expect, test } from "vitest";
 import { aborted } from "./fake-sandboxes.ts";
 import { startHarness } from "./harness.ts";
@@ -69,7 +70,27 @@ test("a terminated session's item is stopped without opening a stream", async ()
   expect(harness.simulator.requests.filter(({ endpoint }) => endpoint === "events.stream")).toEqual([]);
 });
 
-test("a health check is stopped and reported", async () => {
+test("a health check looks at the provider, and is stopped and reported either way", async () => {
+  await using harness = await startHarness();
+  let probes = 0;
+  const probe = async (): Promise<Record<string, never>> => {
+    // once at the worker's start
+    if (++probes === 3) throw new SandboxError("unavailable", "no engine answers", { effect: "none" });
+    return {};
+  };
+  const worker = harness.work({ provider: { ...harness.sandboxes.provider, probe } });
+  await worker.until("worker.started");
+  for (const count of [1, 2]) {
+    harness.simulator.enqueueHealthcheck();
+    await worker.until("item.ended", () => worker.ofType("item.ended").length === count);
+  }
+  expect(worker.ofType("item.ended").map(({ stopped, failure }) => [stopped, failure?.code])).toEqual([
+    [true, undefined],
+    [true, "unavailable"],
+  ]);
+});
+
+test("items that are no session are stopped and reported", async () => {
   await using harness = await startHarness();
   harness.simulator.enqueueHealthcheck();
   harness.simulator.enqueueHealthcheck({ typed: false });
@@ -121,6 +142,46 @@ test("a terminated thread's running and held calls are dropped, other threads go
   expect(report.calls.map(({ outcome }) => outcome)).toEqual(["dropped", "dropped", "result"]);
   expect(worker.ofType("call.dropped").map(({ because }) => because)).toEqual(["thread_terminated", "thread_terminated"]);
 });
+
+test("a session whose turn is over holds up nobody while its item waits for more", async () => {
+  await using harness = await startHarness();
+  const dormant = harness.session({ script: { turns: [{ calls: [{ name: "bash", input: { command: "one" } }], idle: { type: "end_turn" } }] } });
+  const worker = harness.work({ maxIdleMs: 60_000 });
+  await worker.until("call.sent");
+  await dormant.waitForEvent(({ type }) => type === "session.status_idle");
+  const other = harness.session({ script: { turns: [{ calls: [{ name: "bash", input: { command: "two" } }] }] } });
+  expect((await other.finished).calls[0]?.result?.text).toBe("two");
+  expect(worker.ofType("item.ended")).toEqual([]);
+});
+
+test("a call of another client is left alone, and does not hold its item for ever", async () => {
+  await using harness = await startHarness();
+  const session = harness.session({ script: { turns: [{ calls: [{ name: "the_applications_own", kind: "custom" }] }] } });
+  const worker = harness.work({ maxHeldMs: 30 });
+  expect(await worker.until("item.ended")).toMatchObject({ because: "held", stopped: true });
+  expect(worker.ofType("call.held")).toMatchObject([{ because: "not_ours" }]);
+  expect(session.report().calls[0]?.outcome).toBe("open");
+  expect(harness.simulator.requests.filter(({ endpoint }) => endpoint === "events.send")).toEqual([]);
+});
+
+test("a stop is tried for as long as the lease lasts, and not beyond it", async () => {
+  await using harness = await startHarness({ behaviour: { leaseTtlMs: 3_000 } });
+  const call = { name: "bash", input: { command: "x" } };
+  const fault = harness.simulator.addRequestFault({ endpoint: "work.stop", status: 500, times: 2 });
+  harness.session({ script: { turns: [{ calls: [call] }] } });
+  const worker = harness.work({ maxIdleMs: 10 });
+  expect(await worker.until("item.ended")).toMatchObject({ because: "idle", stopped: true });
+  expect(fault.struck).toBe(2);
+  harness.simulator.addRequestFault({ endpoint: "work.stop", status: 500, times: Infinity });
+  harness.session({ script: { turns: [{ calls: [call] }] } });
+  expect(await worker.until("item.ended", ({ stopped }) => !stopped)).toMatchObject({ because: "idle" });
+  const { requests } = harness.simulator;
+  const stops = requests.filter(({ endpoint }) => endpoint === "work.stop").slice(3);
+  const beat = requests.findLast(({ endpoint, workId }) => endpoint === "work.heartbeat" && workId === stops[0]?.workId);
+  expect(stops.length).toBeGreaterThan(3);
+  expect(stops.every(({ workId }) => workId === stops[0]?.workId)).toBe(true);
+  expect((stops.at(-1)?.atMs ?? 0) - (beat?.atMs ?? 0)).toBeLessThan(3_000);
+}, 15_000);
 
 test("a held call does not hold its item for ever", async () => {
   await using harness = await startHarness();

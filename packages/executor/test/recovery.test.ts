@@ -312,6 +312,29 @@ test("streams that break in every way lose no call and double none", async () =>
   expect(sends(harness)).toBe(kinds.length);
 });
 
+test("a reconnection reads the end of the history alone, or all of it where that is refused", async () => {
+  await using harness = await startHarness();
+  const session = harness.session({ prompt: null, script: oneCall("once") });
+  session.emit({ type: "span.noise" });
+  const worker = harness.work();
+  const lists = () => harness.simulator.requests.filter(({ endpoint, status }) => endpoint === "events.list" && status !== null);
+  const from = (index: number): number => Date.parse(lists()[index]?.query["created_at[gte]"] ?? "");
+  await harness.simulator.waitForRequest(() => lists().length === 1);
+  session.cutStreams();
+  await harness.simulator.waitForRequest(() => lists().length === 2);
+  session.sendMessage("Begin.");
+  await session.finished;
+  expect(from(0)).toBeNaN();
+  expect(Date.now() - from(1)).toBeGreaterThanOrEqual(300_000);
+  expect(Date.now() - from(1)).toBeLessThan(330_000);
+  harness.simulator.addRequestFault({ endpoint: "events.list", where: ({ query }) => query["created_at[gte]"] !== undefined, status: 400 });
+  session.cutStreams();
+  await worker.until("history.failed");
+  await harness.simulator.waitForRequest(() => lists().length === 4);
+  expect(from(3)).toBeNaN();
+  expect(harness.sandboxes.commands).toEqual(["once"]);
+});
+
 test("calls run on without the history when it cannot be read", async () => {
   await using harness = await startHarness();
   harness.simulator.addRequestFault({ endpoint: "events.list", status: 400, times: Infinity });
