@@ -2,10 +2,10 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync, openSync } from "node:fs";
 import { get } from "node:http";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-export type RequirementName = "engine" | "image" | "go";
+export type RequirementName = "engine" | "image" | "go" | "unzip";
 
 /** Something a suite needs of the machine, beyond what pnpm installs. */
 export interface Requirement {
@@ -27,6 +27,10 @@ function goIsNewEnough(): boolean {
   } catch {
     return false;
   }
+}
+
+function isOnPath(command: string): boolean {
+  return (process.env["PATH"] ?? "").split(delimiter).some((directory) => existsSync(join(directory, command)));
 }
 
 function run(command: string, ...arguments_: string[]): void {
@@ -107,6 +111,14 @@ export const requirements: Readonly<Record<RequirementName, Requirement>> = {
     setUp: async () => {
       installDebian("debootstrap");
       run("node", "packages/docker/image/build.ts");
+      return nothing;
+    },
+  },
+  unzip: {
+    missing: async () => (isOnPath("unzip") ? undefined : "no unzip on the PATH, which the official worker unpacks skills with"),
+    advice: "install it (Debian: apt-get install unzip)",
+    setUp: async () => {
+      installDebian("unzip");
       return nothing;
     },
   },

@@ -38,7 +38,7 @@ export const suites: readonly Suite[] = [
   },
   {
     name: "across",
-    needs: ["engine", "image"],
+    needs: ["engine", "image", "unzip"],
     commands: [[...vitest, "--no-file-parallelism", "test/e2e", "test/crash", "test/security", "test/load"]],
     budgetSeconds: 420,
   },
