@@ -1,13 +1,12 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import Anthropic from "@anthropic-ai/sdk";
 import { betaTool } from "@anthropic-ai/sdk/helpers/beta/json-schema";
-import { startSimulator, type Brain, type Script } from "@glovebox/simulator";
+import { checkConversation, type Brain, type Script } from "@glovebox/simulator";
 import { expect, test } from "vitest";
-import { bash, endpointsOf, officialWorker, stopped } from "../workers/official-here.ts";
+import { bash, endpointsOf, runOfficial, stopped } from "./official.ts";
 
 test("a whole session: tools, several calls in a turn, files that stay", async () => {
-  await using running = await officialWorker();
+  await using running = await runOfficial();
   const { simulator, workdir } = running;
   await writeFile(join(workdir, "notes.txt"), "first line\nsecond line\n");
   const script: Script = {
@@ -47,10 +46,11 @@ test("a whole session: tools, several calls in a turn, files that stay", async (
   expect(session.work).toMatchObject([{ state: "stopped" }]);
   expect(new Set(simulator.requests.map((request) => request.credential))).toEqual(new Set(["environment_key", "sessions_token"]));
   for (const call of report.calls) expect(call.settledAtMs).toBeGreaterThan(call.emittedAtMs);
+  await running.expectClean();
 });
 
 test("a brain in code sees results and decides by them", async () => {
-  await using running = await officialWorker();
+  await using running = await runOfficial();
   const brain: Brain = async function* () {
     const [listed] = yield { calls: [bash("echo 3")] };
     const count = Number(listed?.result?.text);
@@ -63,7 +63,7 @@ test("a brain in code sees results and decides by them", async () => {
 });
 
 test("allow, ask and deny: only what is allowed runs", async () => {
-  await using running = await officialWorker();
+  await using running = await runOfficial();
   const session = running.simulator.createSession({
     script: {
       turns: [
@@ -100,7 +100,7 @@ test("custom tools are answered by their own kind, unowned ones by the applicati
     inputSchema: { type: "object", properties: { left: { type: "number" }, right: { type: "number" } } },
     run: (input) => String((input as { left: number }).left + (input as { right: number }).right),
   });
-  await using running = await officialWorker({ tools: [add] });
+  await using running = await runOfficial({ tools: [add] });
   const session = running.simulator.createSession({
     script: {
       turns: [
@@ -122,7 +122,7 @@ test("custom tools are answered by their own kind, unowned ones by the applicati
 });
 
 test("76: calls of other threads are served, those of a terminated one dropped", async () => {
-  await using running = await officialWorker();
+  await using running = await runOfficial();
   const session = running.simulator.createSession({
     script: {
       turns: [
@@ -142,7 +142,7 @@ test("76: calls of other threads are served, those of a terminated one dropped",
 });
 
 test("an interrupt closes what is open, and the next turn is served", async () => {
-  await using running = await officialWorker();
+  await using running = await runOfficial();
   const session = running.simulator.createSession({
     script: {
       turns: [
@@ -163,7 +163,7 @@ test("an interrupt closes what is open, and the next turn is served", async () =
 });
 
 test("a session terminated while its worker waits ends the item, whose force-stop comes once", async () => {
-  await using running = await officialWorker({ maxIdleMs: 60_000 });
+  await using running = await runOfficial({ maxIdleMs: 60_000 });
   const session = running.simulator.createSession({ script: { turns: [{ calls: [bash("echo once")] }, { end: "terminated" }] } });
   expect(await session.finished).toMatchObject({ status: "terminated", passed: true });
   await stopped(running.simulator, session);
@@ -171,28 +171,40 @@ test("a session terminated while its worker waits ends the item, whose force-sto
 });
 
 test("a deleted session ends the stream and the item", async () => {
-  await using running = await officialWorker({ maxIdleMs: 60_000 });
+  await using running = await runOfficial({ maxIdleMs: 60_000 });
   const session = running.simulator.createSession({ script: { turns: [{ calls: [bash("echo once")] }, { end: "deleted" }] } });
   expect(await session.finished).toMatchObject({ status: "deleted" });
   await running.simulator.waitForRequest((request) => request.endpoint === "work.stop");
 });
 
-test("44: the item of a terminated session is stopped without a stream being opened", async () => {
-  await using simulator = await startSimulator();
-  const session = simulator.createSession({ prompt: null });
-  session.archive();
-  const client = new Anthropic({ apiKey: "unused", baseURL: simulator.url, logLevel: "off" });
-  const abort = new AbortController();
-  const worker = client.beta.environments.work.worker({ environmentId: simulator.environmentId, environmentKey: simulator.environmentKey });
-  const running = worker.run(abort.signal);
-  await simulator.waitForRequest((request) => request.endpoint === "work.stop");
-  abort.abort();
-  await running.catch(() => undefined);
-  expect(endpointsOf(simulator)).toEqual(["work.ack", "sessions.retrieve", "work.stop"]);
+test("71: a result whose response was lost is stored once, and the call is not run again", async () => {
+  await using running = await runOfficial();
+  running.simulator.addRequestFault({ endpoint: "events.send", cut: "after" });
+  const session = running.simulator.createSession({
+    script: { turns: [{ calls: [bash("echo once >> ran.txt")] }, { calls: [{ ...bash("cat ran.txt"), expect: { equals: "once" } }] }] },
+  });
+  expect((await session.finished).failures).toEqual([]);
+  expect(session.events.filter((event) => event.type === "user.tool_result")).toHaveLength(2);
+  await stopped(running.simulator, session);
+  await running.expectClean();
+});
+
+test("72: after a refused result the official worker goes on, and runs the call again when it reconnects", async () => {
+  await using running = await runOfficial();
+  const { simulator } = running;
+  simulator.addRequestFault({ endpoint: "events.send", status: 400 });
+  const session = simulator.createSession({
+    script: { turns: [{ calls: [bash("echo ran >> ran.txt"), bash("echo later")] }, { calls: [bash("cat ran.txt")] }] },
+  });
+  await session.waitForEvent((event) => event.type === "user.tool_result");
+  expect(session.report().calls.map((call) => call.outcome)).toEqual(["open", "result"]);
+  expect(session.cutStreams()).toBe(1);
+  expect((await session.finished).calls.at(-1)?.result?.text).toBe("ran\nran");
+  expect(checkConversation(simulator.requests).map(({ rule }) => rule)).toEqual(["one_result"]);
 });
 
 test("83: after the idle time the item is stopped; a later message queues another, and nothing runs again", async () => {
-  await using running = await officialWorker();
+  await using running = await runOfficial();
   const { simulator } = running;
   const brain: Brain = async function* () {
     yield { calls: [bash("echo once >> ran.txt")], idle: { type: "end_turn" } };
@@ -204,4 +216,6 @@ test("83: after the idle time the item is stopped; a later message queues anothe
   const report = await session.finished;
   expect(report.calls.map((call) => call.result?.text)).toEqual(["(no output)", "once"]);
   expect(session.work).toHaveLength(2);
+  await simulator.waitForRequest((request) => request.endpoint === "work.stop" && request.workId === session.work[1]?.id);
+  await running.expectClean();
 });

@@ -2,10 +2,10 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync, openSync } from "node:fs";
 import { get } from "node:http";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-export type RequirementName = "engine" | "image" | "dockerd" | "go" | "qemu";
+export type RequirementName = "engine" | "image" | "dockerd" | "go" | "qemu" | "unzip";
 
 /** Something a suite needs of the machine, beyond what pnpm installs. */
 export interface Requirement {
@@ -28,6 +28,10 @@ function goIsNewEnough(): boolean {
   } catch {
     return false;
   }
+}
+
+function isOnPath(command: string): boolean {
+  return (process.env["PATH"] ?? "").split(delimiter).some((directory) => existsSync(join(directory, command)));
 }
 
 function run(command: string, ...arguments_: string[]): void {
@@ -114,13 +118,19 @@ export const requirements: Readonly<Record<RequirementName, Requirement>> = {
   dockerd: {
     missing: async () => {
       if (process.getuid?.() !== 0) return "only root may start an engine beside the machine's";
-      return (process.env["PATH"] ?? "").split(":").some((directory) => existsSync(join(directory, "dockerd")))
-        ? undefined
-        : "no dockerd on the PATH";
+      return isOnPath("dockerd") ? undefined : "no dockerd on the PATH";
     },
     advice: "run as root on Linux, with dockerd installed (Debian: apt-get install docker.io)",
     setUp: async () => {
       installDebian("docker.io");
+      return nothing;
+    },
+  },
+  unzip: {
+    missing: async () => (isOnPath("unzip") ? undefined : "no unzip on the PATH, which the official worker unpacks skills with"),
+    advice: "install it (Debian: apt-get install unzip)",
+    setUp: async () => {
+      installDebian("unzip");
       return nothing;
     },
   },

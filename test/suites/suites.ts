@@ -49,9 +49,9 @@ export const suites: readonly Suite[] = [
   },
   {
     name: "across",
-    needs: ["engine", "image"],
+    needs: ["engine", "image", "unzip"],
     commands: [[...vitest, "--no-file-parallelism", "test/e2e/", "test/crash/", "test/security/", "test/load/", "--exclude", "**/engine-*.test.ts"]],
-    budgetSeconds: 330,
+    budgetSeconds: 360,
   },
   {
     name: "differential",
