@@ -56,10 +56,10 @@ export const suites: readonly Suite[] = [
   {
     name: "differential",
     needs: ["engine", "image"],
-    commands: [[...vitest, "test/differential"]],
+    commands: [[...vitest, "test/differential/"]],
     budgetSeconds: 240,
   },
-  { name: "faults", needs: [], commands: [[...vitest, "test/faults"]], budgetSeconds: 240 },
+  { name: "faults", needs: [], commands: [[...vitest, "test/faults/"]], budgetSeconds: 240 },
   { name: "outage", needs: ["engine", "image", "dockerd"], commands: [[...vitest, "test/crash/engine-"]], budgetSeconds: 90 },
   { name: "examples", needs: [], commands: [["node", "test/suites/examples.ts"]], budgetSeconds: 120 },
   {
