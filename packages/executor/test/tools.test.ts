@@ -245,6 +245,13 @@ test("edit: counts, uniqueness and literal text", async () => {
   expect(await run("read", { file_path: "f" })).toBe(" $&$1");
 });
 
+test("edit: bytes that are no UTF-8 stay as they are", async () => {
+  const { run, sandbox } = await tools();
+  await sandbox.files.write("f", Uint8Array.of(0xff, 0x61, 0xfe));
+  expect(await run("edit", { file_path: "f", old_string: "a", new_string: "é" })).toBe("edited f (1 replacement(s))");
+  expect([...(await sandbox.files.read("f"))]).toEqual([0xff, 0xc3, 0xa9, 0xfe]);
+});
+
 test("glob: nothing found, also where nothing is", async () => {
   const { run } = await tools();
   expect(await run("glob", { pattern: "*.nope" })).toBe("no matches");
