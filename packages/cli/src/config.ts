@@ -1,5 +1,5 @@
 import { type SandboxProvider, type SandboxSpec, sandboxSpecSchema } from "@glovebox/core";
-import type { CustomTool, Observer, WorkerOptions } from "@glovebox/executor";
+import type { CustomTool, Observer, SetUp, WorkerOptions } from "@glovebox/executor";
 import { z } from "zod";
 import { type ProviderName, providerNames } from "./providers.ts";
 import { suggest } from "./suggest.ts";
@@ -45,6 +45,8 @@ export interface WorkerConfig extends WorkerSettings {
   readonly ownerKeyFile?: string;
   /** From TypeScript only: served beside the agent toolset. */
   readonly tools?: readonly CustomTool[];
+  /** From TypeScript only: puts into each session's sandbox what the session's metadata asks for. */
+  readonly setUp?: SetUp;
   /** From TypeScript only: told of everything that happens, after the log. Session content is in it, credentials are not. */
   readonly observer?: Observer;
 }
@@ -107,5 +109,6 @@ export const workerConfigSchema: z.ZodType<WorkerConfig> = z.strictObject({
   drainMs: milliseconds.exactOptional(),
   ownerKeyFile: z.string().min(1, "expected a path").exactOptional(),
   tools: z.array(z.custom<CustomTool>(isTool, "expected a tool with name, inputSchema and run (TypeScript only)")).exactOptional(),
+  setUp: z.custom<SetUp>((value) => typeof value === "function", "expected a function (TypeScript only)").exactOptional(),
   observer: z.custom<Observer>((value) => typeof value === "function", "expected a function (TypeScript only)").exactOptional(),
 });

@@ -54,6 +54,7 @@ const problems: readonly WorkerEvent["type"][] = [
   "stream.lost",
   "history.failed",
   "sandbox.lost",
+  "skill.failed",
   "call.unsent",
 ];
 

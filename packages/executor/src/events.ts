@@ -95,6 +95,8 @@ type Happening =
       readonly durationMs: number;
     }
   | { readonly type: "sandbox.failed"; readonly sessionId: string; readonly sandboxId: string; readonly provider: string; readonly failure: Failure }
+  /** It is not in the session's sandbox; the model is told. */
+  | { readonly type: "skill.failed"; readonly sessionId: string; readonly skillId: string; readonly version: string; readonly failure: Failure }
   | { readonly type: "sandbox.lost"; readonly sessionId: string; readonly sandboxId: string; readonly failure: Failure }
   /** `left`: it stays for the next worker of this environment. */
   | {

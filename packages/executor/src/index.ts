@@ -2,6 +2,8 @@ export { Worker } from "./worker.ts";
 export type { WorkerOptions } from "./options.ts";
 export type { BoundHow, CallDrop, CallName, Failure, ItemEnd, Observer, WorkerEvent } from "./events.ts";
 export type { HandedItem } from "./handed-item.ts";
+export type { SessionInfo } from "./session-info.ts";
+export type { SetUp, SetUpOptions } from "./staging.ts";
 export { MemoryJournal } from "./journal.ts";
 export type { CallId, CallResult, Journal, JournalEntry } from "./journal.ts";
 export { customTool } from "./tools/custom.ts";

@@ -8,6 +8,8 @@ import { Lease, type LeaseEnd } from "./lease.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { ClaimedWork } from "./poller.ts";
 import { Session } from "./session.ts";
+import { needsOf } from "./session-info.ts";
+import type { Stager } from "./staging.ts";
 import { stopItem } from "./stop-item.ts";
 import type { PreparedCustomTool } from "./tools/custom.ts";
 import { backOffMs, orAbort, sleep } from "./wait.ts";
@@ -21,6 +23,7 @@ export interface ItemOptions {
   readonly secrets: Secrets;
   /** The session's sandbox, once an earlier item of the same session has let go of it. */
   readonly sandboxFor: (sessionId: string) => Promise<SessionSandbox>;
+  readonly stager: Stager;
   /** Whether the provider could make a sandbox now. */
   readonly probe: (signal: AbortSignal) => Promise<unknown>;
   /** Aborts when the worker stops. */
@@ -71,14 +74,16 @@ async function serveSession(work: ClaimedWork, sessionId: string, client: Anthro
   if (lease.signal.aborted) onLeaseEnd();
   else lease.signal.addEventListener("abort", onLeaseEnd, { once: true });
   const ended = AbortSignal.any([leaseEnd.signal, stop]);
-  const over = await sessionOver(client, sessionId, ended);
-  if (over !== undefined) return { because: over, turnOver: true };
+  const found = await retrieve(client, sessionId, ended);
+  if (typeof found === "string") return { because: found, turnOver: true };
   // taking the sandbox over ends what another worker does there
   await orAbort(lease.confirmed(), ended).catch(() => undefined);
   if (leaseEnd.signal.aborted) return { because: leaseEnd.signal.reason as ItemEnd, turnOver: false };
   const sandbox = await orAbort(item.sandboxFor(sessionId), leaseEnd.signal);
-  // made while the stream attaches; who needs it first waits for it, and a failure is told to them
-  sandbox.acquire(leaseEnd.signal).catch(() => undefined);
+  const staging = item.stager.forSession(needsOf(sessionId, found), client);
+  // made and made ready while the stream attaches; who needs it first waits for it, and a failure is told to them
+  const ready = async (): Promise<void> => await staging.ready(await sandbox.acquire(leaseEnd.signal), leaseEnd.signal);
+  ready().catch(() => undefined);
   const { timeoutMs, maxIdleMs, maxHeldMs, drainMs } = options;
   const limits = { timeoutMs, maxIdleMs, maxHeldMs, drainMs };
   const session = new Session({
@@ -87,6 +92,7 @@ async function serveSession(work: ClaimedWork, sessionId: string, client: Anthro
     workId: work.workId,
     sessionId,
     sandbox,
+    staging,
     journal,
     customTools,
     ...limits,
@@ -110,12 +116,16 @@ async function checkHealth({ probe, secrets }: ItemOptions): Promise<Served> {
   }
 }
 
-/** How the session ended, if it did. A session that has ended is not attached to at all. */
-async function sessionOver(client: Anthropic, sessionId: string, signal: AbortSignal): Promise<"session_terminated" | "session_deleted" | undefined> {
+/** The session, or how it ended: one that has ended is not attached to at all. `undefined` after an abort. */
+async function retrieve(
+  client: Anthropic,
+  sessionId: string,
+  signal: AbortSignal,
+): Promise<object | "session_terminated" | "session_deleted" | undefined> {
   for (let attempt = 0; !signal.aborted; attempt++) {
     try {
-      const { status } = await client.beta.sessions.retrieve(sessionId, {}, { signal });
-      return status === "terminated" ? "session_terminated" : undefined;
+      const session = await client.beta.sessions.retrieve(sessionId, {}, { signal });
+      return session.status === "terminated" ? "session_terminated" : session;
     } catch (error) {
       if (signal.aborted) return undefined;
       if (statusOf(error) === 404) return "session_deleted";

@@ -1,6 +1,7 @@
 import { SandboxError } from "@glovebox/core";
 import type { SandboxProvider, SandboxSpec } from "@glovebox/core";
 import { z } from "zod";
+import type { SetUp } from "./staging.ts";
 import type { CustomTool } from "./tools/custom.ts";
 import type { Observer } from "./events.ts";
 import type { Journal } from "./journal.ts";
@@ -58,6 +59,12 @@ export interface WorkerOptions {
    * client. The session then needs a new message or an interrupt to be served again. 0: never. Default 1,800,000.
    */
   readonly maxHeldMs?: number;
+  /**
+   * Puts into a session's sandbox what the application wants there, files or repositories that the session's metadata names, say: after its skills and before
+   * its first call, with `startTimeoutMs` for both. It may be called again for the same sandbox. What it throws is answered to the pending calls, and the next
+   * one tries again.
+   */
+  readonly setUp?: SetUp;
   /**
    * What becomes of the sandbox when the session's item ends. `keep`, the default: it is there with its files when the session wakes
    * again, also for another worker of the environment. It is destroyed when the session has ended, or was silent for `keepMs`.

@@ -31,7 +31,7 @@ export function keysOf(sessionId: string, call: { readonly id: string; readonly 
   return restarts ? [key, restartKey(key)] : [key];
 }
 
-// JSON, so that no two lists of names give the same text
-function digest(names: readonly string[]): string {
+/** Of names, in hexadecimal. As JSON, so that no two lists of them give the same text. */
+export function digest(names: readonly string[]): string {
   return hash("sha256", JSON.stringify(names));
 }

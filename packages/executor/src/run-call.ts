@@ -8,6 +8,7 @@ import type { Lease } from "./lease.ts";
 import { blockResult, textResult } from "./result-blocks.ts";
 import { callKeyFor } from "./routing.ts";
 import type { PreparedCustomTool } from "./tools/custom.ts";
+import type { SessionStaging } from "./staging.ts";
 import { type AgentTool, type ToolContext, ToolError, parseInput, plainMessage } from "./tools/tool.ts";
 import { agentToolset } from "./tools/toolset.ts";
 import { orAbort } from "./wait.ts";
@@ -29,6 +30,7 @@ export class CallAbort extends Error {
 export interface RunCallOptions {
   readonly sessionId: string;
   readonly sandbox: SessionSandbox;
+  readonly staging: Pick<SessionStaging, "ready" | "notes">;
   readonly lease: Pick<Lease, "confirmed">;
   readonly journal: Journal;
   readonly customTools: ReadonlyMap<string, PreparedCustomTool>;
@@ -49,6 +51,7 @@ interface Thread {
   /** What its next result tells beside its own. */
   readonly remarks: string[];
   toldTurn: number;
+  toldNotes: number;
 }
 
 /** What a tool that ignores its abort is given before it is abandoned, in ms. */
@@ -87,7 +90,7 @@ export class CallRunner {
       result = failed(this.#errorText(call, error, signal));
     }
     // the answer to an interrupted call may reach nobody
-    const texts = isInterrupted(signal) ? [] : this.#thread(call).remarks.splice(0);
+    const texts = isInterrupted(signal) ? [] : this.#untold(call);
     const remarks = texts.map((text) => ({ type: "text", text }) as const);
     const told = remarks.length === 0 ? result : { ...result, content: [...result.content, ...remarks] };
     await journal.finished(id, told);
@@ -146,6 +149,7 @@ export class CallRunner {
     let bound: Bound;
     try {
       bound = await this.#options.sandbox.acquire(signal);
+      await this.#options.staging.ready(bound, signal);
     } catch (error) {
       if (signal.aborted) throw error;
       const said = this.#options.secrets.failure(error).message;
@@ -162,9 +166,18 @@ export class CallRunner {
   }
 
   #thread({ threadId }: ToolUse): Thread {
-    const thread = this.#threads.get(threadId) ?? { remarks: [], toldTurn: 0 };
+    const thread = this.#threads.get(threadId) ?? { remarks: [], toldTurn: 0, toldNotes: 0 };
     this.#threads.set(threadId, thread);
     return thread;
+  }
+
+  /** What the thread's model is told next, and not again. */
+  #untold(call: ToolUse): readonly string[] {
+    const thread = this.#thread(call);
+    const { notes } = this.#options.staging;
+    const texts = [...thread.remarks.splice(0), ...notes.slice(thread.toldNotes)];
+    thread.toldNotes = notes.length;
+    return texts;
   }
 
   #toolContext(tool: AgentTool, call: ToolUse, sandbox: Sandbox, signal: AbortSignal, replayed: () => void): ToolContext {

@@ -9,6 +9,7 @@ import type { Lease } from "./lease.ts";
 import { keysOf } from "./routing.ts";
 import { CallAbort, type CallOutcome, CallRunner, isDropped } from "./run-call.ts";
 import { sendResult } from "./send.ts";
+import type { SessionStaging } from "./staging.ts";
 import { EventFeed, type FeedItem, type SessionEvent } from "./stream.ts";
 import type { PreparedCustomTool } from "./tools/custom.ts";
 import { agentToolset } from "./tools/toolset.ts";
@@ -21,6 +22,7 @@ export interface SessionOptions {
   readonly workId: string;
   readonly sessionId: string;
   readonly sandbox: SessionSandbox;
+  readonly staging: SessionStaging;
   readonly journal: Journal;
   readonly customTools: ReadonlyMap<string, PreparedCustomTool>;
   readonly timeoutMs: (tool: string) => number;
@@ -73,11 +75,12 @@ export class Session {
   constructor(options: SessionOptions) {
     this.#options = options;
     this.#dispatcher = new Dispatcher((call) => this.#lookUp(call));
-    const { client, fetch: fetchFunction, sessionId, sandbox, lease, journal, customTools, timeoutMs, secrets } = options;
+    const { client, fetch: fetchFunction, sessionId, sandbox, staging, lease, journal, customTools, timeoutMs, secrets } = options;
     this.#sender = new EventSender(client, fetchFunction, sessionId);
     this.#runner = new CallRunner({
       sessionId,
       sandbox,
+      staging,
       lease,
       journal,
       customTools,

@@ -2,7 +2,7 @@ import { Agent as HttpAgent, type ClientRequest, type IncomingMessage, request a
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 
 /**
- * A `fetch` for an API that answers in JSON and in event streams: every tool call waits for one request and one event, and the global one takes
+ * A `fetch` for an API that answers in JSON, in event streams and in bytes: every tool call waits for one request and one event, and the global one takes
  * twice the time. It follows no redirect, which would take the credential elsewhere, and asks for no compression. `HTTPS_PROXY`, `HTTP_PROXY` and
  * `NO_PROXY` hold.
  */
@@ -28,7 +28,7 @@ export function apiFetch(): typeof fetch {
     request.end(content);
     try {
       const answer = await answerTo(request);
-      if (isEventStream(answer)) return new Response(bodyOf(answer, signal, settled), answerInit(answer));
+      if (isStream(answer)) return new Response(bodyOf(answer, signal, settled), answerInit(answer));
       const text = await textOf(answer);
       settled();
       return new WholeResponse(text, answerInit(answer));
@@ -72,8 +72,10 @@ function answerInit({ statusCode = 0, statusMessage = "", headers }: IncomingMes
   return { status: statusCode, statusText: statusMessage, headers: fields };
 }
 
-function isEventStream({ statusCode, headers }: IncomingMessage): boolean {
-  return statusCode === 200 && headers["content-type"]?.startsWith("text/event-stream") === true;
+/** Whether its body is handed on as it comes. */
+function isStream({ statusCode, headers }: IncomingMessage): boolean {
+  const type = headers["content-type"];
+  return statusCode === 200 && type !== undefined && !type.startsWith("application/json");
 }
 
 function textOf(answer: IncomingMessage): Promise<string> {

@@ -10,6 +10,7 @@ import { type ResolvedOptions, type WorkerOptions, resolveOptions } from "./opti
 import { type HandedItem, claimedWork } from "./handed-item.ts";
 import { type ClaimedWork, Poller } from "./poller.ts";
 import { RequestBudget } from "./request-budget.ts";
+import { Stager } from "./staging.ts";
 import { findStranded, strandedAfterMs } from "./stranded.ts";
 import { sweep } from "./sweep.ts";
 import { type PreparedCustomTool, prepareCustomTools } from "./tools/custom.ts";
@@ -30,6 +31,7 @@ export class Worker {
   readonly #observe: Observe;
   readonly #secrets = new Secrets();
   readonly #fetch: typeof fetch;
+  readonly #stager: Stager;
   /** Sandboxes of sessions that are served, and kept ones. */
   readonly #sandboxes = new Map<string, SessionSandbox>();
   /** Sessions that are served, until all of an item is done. */
@@ -51,6 +53,8 @@ export class Worker {
     this.#observe = observing(options.observer);
     this.#fetch = new RequestBudget(this.#options.requests.readsPerMinute).over(options.fetch ?? apiFetch());
     this.#secrets.add(options.environmentKey);
+    const { setUp } = options;
+    this.#stager = new Stager({ setUp, timeoutMs: this.#options.startTimeoutMs, observe: this.#observe, secrets: this.#secrets });
   }
 
   /**
@@ -171,6 +175,7 @@ export class Worker {
         await before;
         return this.#sandboxFor(id);
       },
+      stager: this.#stager,
       probe: async (signal) => await this.#given.provider.probe?.({ signal }),
       stop,
     };

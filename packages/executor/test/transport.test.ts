@@ -58,6 +58,13 @@ describe("apiFetch", () => {
     expect(sockets.size).toBe(1);
   });
 
+  test("bytes that are no text come as they are, as a stream", async () => {
+    const bytes = Uint8Array.from({ length: 100_000 }, (_, index) => (index * 7) % 256);
+    const { url } = await serve((response) => response.writeHead(200, { "content-type": "application/zip" }).end(bytes));
+    const response = await apiFetch()(url);
+    expect(Buffer.compare(Buffer.from(await response.arrayBuffer()), bytes)).toBe(0);
+  });
+
   test("a refusal is an answer; no content is none", async () => {
     const { url } = await serve((response, asked) =>
       asked.url === "/empty" ? response.writeHead(204).end() : response.writeHead(429, { "retry-after": "3" }).end("later"),

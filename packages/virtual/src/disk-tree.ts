@@ -53,17 +53,17 @@ const segmentsOf = (path: string): string[] =>
 /**
  * Follow a path from `top`.
  * @param follow whether a link at the very end is followed too
- * @param inside called with each directory in which the walk fails and with the end; throws when it lies outside
+ * @param inside called with the directory in which the walk fails, or with the end; throws when it lies outside
  * @throws {DiskError} ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG
  */
-export function locate(top: DirectoryNode, path: string, follow: boolean, inside: (canonical: string) => void): Location {
+export function locate(top: DirectoryNode, path: string, follow: boolean, inside: (canonical: string, isEnd: boolean) => void): Location {
   if (bytes(path) > maxPathBytes) throw new DiskError("ENAMETOOLONG", path);
   const mustBeDirectory = /\/\.{0,2}$/u.test(path) && path !== "/";
   const pending = segmentsOf(path);
   const trail: { readonly name: string; readonly node: DirectoryNode }[] = [];
   const canonical = (): string => `/${trail.map(({ name }) => name).join("/")}`;
   const fail = (errno: "ENOENT" | "ENOTDIR" | "ELOOP" | "ENAMETOOLONG"): never => {
-    inside(canonical());
+    inside(canonical(), false);
     throw new DiskError(errno, path);
   };
   let links = 0;
@@ -92,11 +92,11 @@ export function locate(top: DirectoryNode, path: string, follow: boolean, inside
     if (!last) fail(node === undefined ? "ENOENT" : "ENOTDIR");
     if (mustBeDirectory && node !== undefined) fail("ENOTDIR");
     const end = `${trail.length === 0 ? "" : canonical()}/${segment}`;
-    inside(end);
+    inside(end, true);
     return { parent, name: segment, node, canonical: end };
   }
   const end = canonical();
-  inside(end);
+  inside(end, true);
   return { parent: trail.at(-2)?.node ?? top, name: trail.at(-1)?.name ?? "", node: trail.at(-1)?.node ?? top, canonical: end };
 }
 
@@ -111,7 +111,7 @@ export function confinement(
   roots: readonly Root[] | undefined,
   path: string,
   change: "none" | "inside" | "entry",
-): (canonical: string) => void {
+): (canonical: string, isEnd: boolean) => void {
   if (roots === undefined) return () => undefined;
   const places = roots.flatMap((root) => {
     try {
@@ -120,9 +120,10 @@ export function confinement(
       return []; // a root that is not there holds nothing
     }
   });
-  return (canonical) => {
+  return (canonical, isEnd) => {
     const holder = places.filter((place) => within(canonical, place.path)).sort((left, right) => right.path.length - left.path.length)[0];
-    if (holder === undefined || (change === "entry" && holder.path === canonical && canonical !== "/")) throw new DiskError("outside_roots", path);
+    const isRoot = isEnd && change === "entry" && holder?.path === canonical && canonical !== "/";
+    if (holder === undefined || isRoot) throw new DiskError("outside_roots", path);
     if (change !== "none" && !holder.writable) throw new DiskError("read_only_root", path);
   };
 }

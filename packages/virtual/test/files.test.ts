@@ -62,6 +62,8 @@ test("links and dots lead nowhere outside of the roots", async () => {
   expect(await reasonOf(sandbox.files.readText("/usr/bin/ls", { roots }))).toBe("permission_denied outside_roots");
   expect(await reasonOf(sandbox.files.rename("in", "there/in", { roots }))).toBe("permission_denied outside_roots");
   expect(await reasonOf(sandbox.files.remove("/workspace", { roots, recursive: true }))).toBe("permission_denied outside_roots");
+  expect(await reasonOf(sandbox.files.remove("/workspace/absent/x", { roots }))).toBe("not_found ENOENT");
+  expect(await reasonOf(sandbox.files.remove("/workspace/absent/x", { roots, missingOk: true }))).toBe("success");
   expect(await reasonOf(sandbox.files.readText("self", { roots }))).toBe("failed_precondition ELOOP");
   expect(await reasonOf(sandbox.files.write("in/round", "x", { roots }))).toBe("success");
   const readOnly = [...roots, { path: "/workspace/in", writable: false }];
