@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startSimulator } from "@glovebox/simulator";
@@ -57,6 +57,13 @@ describe("glovebox demo", () => {
     expect(command.stdout).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/u);
     expect(command.stdout).toContain(String.raw`agent  \x1b[2J`);
     expect(command.stdout).toContain(String.raw`\u202ex`);
+  });
+
+  test("a script with memory stores or skills is refused, since nothing here would serve them", async () => {
+    await writeFile(join(directory, "script.yaml"), "skills: [{ name: pdf }]\nturns: []\n");
+    await using command = glovebox(["demo", "--provider", "virtual", "--script", "script.yaml"]);
+    expect(await command.end("")).toBe(2);
+    expect(command.stderr).toContain("memory stores and skills are for glovebox simulator");
   });
 
   test("a script that is none is a usage error with its place", async () => {
@@ -213,10 +220,87 @@ describe("glovebox simulator", () => {
     expect(await command.end("")).toBe(0);
   });
 
-  test("without a script it serves until it is stopped", async () => {
+  test("without a script it serves until it is stopped, and names the application's key apart from the worker's variables", async () => {
     await using control = glovebox(["simulator"]);
     expect(await control.line(() => true)).toMatch(/^export ANTHROPIC_BASE_URL=http:\/\/127\.0\.0\.1:\d+$/u);
     control.process.kill("SIGINT");
     expect(await control.end("")).toBe(0);
+    expect(control.stderr).toMatch(/^For an application .*, never for a worker: ANTHROPIC_API_KEY=sk-ant-api03-\S+ with agent agent_\w+$/mu);
+    expect(control.stdout).not.toContain("sk-ant-api03-");
+  });
+
+  test("tells what happens on stderr, a line for each change, and nothing when it is quiet", async () => {
+    await writeFile(join(directory, "script.yaml"), 'turns:\n  - calls: [{ name: bash, input: { command: "echo hi" } }]\n');
+    for (const quiet of [false, true]) {
+      await using control = glovebox(["simulator", "--script", "script.yaml", ...(quiet ? ["-q"] : [])]);
+      const exported = async (name: string): Promise<string> =>
+        (await control.line((line) => line.startsWith(`export ${name}=`))).split("=")[1] ?? "";
+      const names = ["ANTHROPIC_BASE_URL", "ANTHROPIC_ENVIRONMENT_ID", "ANTHROPIC_ENVIRONMENT_KEY"];
+      const variables = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await exported(name)])));
+      await using worker = glovebox(["worker", "--provider", "virtual"], variables);
+      expect(await control.end("")).toBe(0);
+      expect(control.stdout).toMatch(/^bash: result, .*\ncompleted: 1 call, 0 failures/mu);
+      if (quiet) expect(control.stderr).toBe("");
+      else expect(control.stderr).toMatch(/^call +bash +result +\S+ m?s +echo hi$/mu);
+      worker.process.kill("SIGTERM");
+      await worker.end("");
+    }
+  });
+
+  test("the files of directories are memory stores and skills of the script's session, and the stores are told at its end", async () => {
+    await writeFile(join(directory, "script.yaml"), "memoryStores: [{ name: Own, memories: { /a: x } }]\nturns:\n  - message: done\n");
+    await mkdir(join(directory, "notes/deep"), { recursive: true });
+    await writeFile(join(directory, "notes/deep/b.md"), "b");
+    await symlink("/etc/passwd", join(directory, "notes/link"));
+    await mkdir(join(directory, "pdf"));
+    await writeFile(join(directory, "pdf/run.sh"), "#!/bin/sh\n", { mode: 0o755 });
+    await using control = glovebox(["simulator", "--script", "script.yaml", "--memory", "Notes=notes", "--skill", "pdf=pdf", "--json"]);
+    const variables = JSON.parse(await control.line(() => true)) as Record<string, string>;
+    const call = async (path: string, credential: string | undefined, body?: unknown): Promise<Record<string, unknown>> => {
+      const response = await fetch(`${variables["ANTHROPIC_BASE_URL"]}/v1${path}`, {
+        headers: { authorization: `Bearer ${credential}`, "anthropic-beta": "managed-agents-2026-04-01" },
+        ...(body === undefined ? {} : { method: "POST", body: JSON.stringify(body) }),
+      });
+      return (await response.json()) as Record<string, unknown>;
+    };
+    // a worker that writes a memory when the session has long been over, and then lets go
+    const queue = `/environments/${variables["ANTHROPIC_ENVIRONMENT_ID"]}/work`;
+    const item = await call(`${queue}/poll`, variables["ANTHROPIC_ENVIRONMENT_KEY"]);
+    const token = (JSON.parse(Buffer.from(String(item["secret"]), "base64url").toString()) as Record<string, string>)["sessions_token"];
+    const session = await call(`/sessions/${(item["data"] as Record<string, string>)["id"]}`, token);
+    const [store] = session["resources"] as readonly Record<string, string>[];
+    expect((session["agent"] as Record<string, unknown>)["skills"]).toMatchObject([{ type: "custom", version: "latest" }]);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await call(`/memory_stores/${store?.["memory_store_id"]}/memories`, token, { path: "/late", content: "late" });
+    await call(`${queue}/${String(item["id"])}/stop`, token, { force: true });
+    expect(await control.end("")).toBe(0);
+    const report = JSON.parse(control.stdout.trim().split("\n")[1] ?? "") as Record<string, unknown>;
+    expect([report["status"], report["memoryStores"]]).toEqual([
+      "completed",
+      [
+        { name: "Own", memories: { "/a": "x", "/late": "late" } },
+        { name: "Notes", memories: { "/deep/b.md": "b" } },
+      ],
+    ]);
+  });
+
+  test.each([
+    ["a memory directory that is not there", ["--script", "script.yaml", "--memory", "Notes=none"], "--memory Notes: no such directory"],
+    ["a memory that is no text", ["--script", "script.yaml", "--memory", "Notes=binary"], "--memory Notes: x is no UTF-8 text"],
+    ["a skill that is a file", ["--script", "script.yaml", "--skill", "pdf=script.yaml"], "--skill pdf: is no directory"],
+    ["a memory that is too large", ["--script", "script.yaml", "--memory", "Notes=large"], "content: must have at most 102400 bytes"],
+    ["fixtures without a session", ["--memory", "Notes=notes"], "--memory and --skill belong to the session of a --script"],
+  ])("%s is a usage error", async (_, args, message) => {
+    await writeFile(join(directory, "script.yaml"), "turns: []\n");
+    for (const [name, content] of [
+      ["binary", Buffer.from([0xff, 0xfe])],
+      ["large", Buffer.alloc(102_401, "x")],
+    ] as const) {
+      await mkdir(join(directory, name));
+      await writeFile(join(directory, name, "x"), content);
+    }
+    await using control = glovebox(["simulator", ...args]);
+    expect(await control.end("")).toBe(2);
+    expect(control.stderr).toContain(message);
   });
 });

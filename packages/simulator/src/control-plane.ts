@@ -13,9 +13,9 @@ import { checkScript } from "./script-schema.ts";
 import { Session } from "./session.ts";
 import { toResources, type ResourceParams, type SessionResource } from "./session-resources.ts";
 import { Skills } from "./skills.ts";
-import type { AgentSpec } from "./simulator.ts";
+import type { AgentSpec, SkillReference } from "./simulator.ts";
 import { Webhooks } from "./webhooks.ts";
-import type { EventParams, JsonObject } from "./wire.ts";
+import type { EventParams, JsonObject, SessionEvent } from "./wire.ts";
 import { wireAgent } from "./wire-session.ts";
 import type { WorkItem } from "./work-item.ts";
 
@@ -47,6 +47,9 @@ export interface SessionRecord {
   archivedAtMs: number | null;
 }
 
+/** Hears of each new session, with `null`, and of each of its events. */
+export type SessionObserver = (record: SessionRecord, event: SessionEvent | null) => void;
+
 export interface NewSession {
   readonly environmentId: string;
   readonly agentId: string;
@@ -54,6 +57,8 @@ export interface NewSession {
   readonly overrides?: JsonObject;
   readonly agent?: AgentSpec;
   readonly brain?: Brain;
+  /** Beside those of the agent. */
+  readonly skills: readonly SkillReference[];
   readonly title: string | null;
   readonly metadata: Readonly<Record<string, string>>;
   readonly resources: readonly ResourceParams[];
@@ -73,9 +78,10 @@ export class ControlPlane {
   readonly sessions: Map<string, SessionRecord> = new Map();
   readonly #environments = new Map<string, Environment>();
   readonly #agents: ReadonlyMap<string, AgentSpec>;
+  readonly #observe: SessionObserver;
   #created = 0;
 
-  constructor(clock: SkewableClock, behaviour: Behaviour, agents: ReadonlyMap<string, AgentSpec>) {
+  constructor(clock: SkewableClock, behaviour: Behaviour, agents: ReadonlyMap<string, AgentSpec>, observe: SessionObserver) {
     this.clock = clock;
     this.behaviour = behaviour;
     this.credentials = new Credentials(clock);
@@ -84,6 +90,7 @@ export class ControlPlane {
     this.memoryStores = new MemoryStores(clock, behaviour, this.webhooks);
     this.skills = new Skills(clock);
     this.#agents = agents;
+    this.#observe = observe;
   }
 
   createEnvironment(name: string, type: EnvironmentType): Environment {
@@ -121,7 +128,8 @@ export class ControlPlane {
       if (live !== undefined && live.state !== "stopping" && live.state !== "stopped") return;
       work.push(environment.queue.enqueue({ type: "session", id: session.id }));
     };
-    const agent = { ...wireAgent(request.agentId, spec), ...request.overrides };
+    const known = wireAgent(request.agentId, { ...spec, skills: [...(spec.skills ?? []), ...request.skills] });
+    const agent = { ...known, ...request.overrides };
     const session = new Session(agent.name, { clock: this.clock, behaviour: this.behaviour, selfHosted, wake, deleted: () => this.#forget(record) });
     const record: SessionRecord = {
       session,
@@ -138,7 +146,11 @@ export class ControlPlane {
       archivedAtMs: null,
     };
     this.sessions.set(session.id, record);
-    session.log.listen((event) => this.webhooks.tellOfSession(session.id, event));
+    this.#observe(record, null);
+    session.log.listen((event) => {
+      this.webhooks.tellOfSession(session.id, event);
+      this.#observe(record, event);
+    });
     wake();
     if (request.events.length > 0) session.accept(request.events);
     return record;

@@ -2,7 +2,9 @@ import { textBlocks } from "./calls.ts";
 import type { ControlPlane, SessionRecord } from "./control-plane.ts";
 import { ApiFailure } from "./failure.ts";
 import { firstMatch } from "./first-match.ts";
+import { memoryStoreHandle } from "./memory-store-handle.ts";
 import { parseSend } from "./send.ts";
+import { attachmentsOf } from "./session-resources.ts";
 import type { SessionHandle } from "./simulator.ts";
 import type { EventParams, SessionEvent } from "./wire.ts";
 import { wireWork } from "./work-item.ts";
@@ -26,6 +28,10 @@ export function sessionHandle(plane: ControlPlane, record: SessionRecord): Sessi
     },
     finished: record.play.finished,
     report: () => record.play.report(),
+    get memoryStores() {
+      const stores = attachmentsOf(record.resources).map((each) => plane.memoryStores.find(each.memory_store_id));
+      return stores.flatMap((store) => (store === undefined ? [] : memoryStoreHandle(plane, store)));
+    },
     get work() {
       return record.work.map((item) => wireWork(item));
     },

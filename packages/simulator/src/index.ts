@@ -8,7 +8,18 @@ export { ApiFailure } from "./failure.ts";
 export type { AddedFault, RequestFault, StreamFault, StreamFaultKind, WebhookFault, WebhookFaultKind } from "./faults.ts";
 export type { CallRecord, CallResult, Failure, SessionReport } from "./report.ts";
 export type { LoggedRequest } from "./request-log.ts";
-export { scriptBrain, type Brain, type BrainContext, type Expectation, type InterruptPlan, type Script, type ToolCall, type Turn } from "./script.ts";
+export {
+  scriptBrain,
+  type Brain,
+  type BrainContext,
+  type Expectation,
+  type InterruptPlan,
+  type Script,
+  type ScriptSkill,
+  type ScriptStore,
+  type ToolCall,
+  type Turn,
+} from "./script.ts";
 export { parseScript, ScriptError } from "./script-schema.ts";
 export { startSimulator } from "./start.ts";
 export type {
@@ -18,6 +29,7 @@ export type {
   CreateSkillOptions,
   CreateWebhookOptions,
   MemoryStoreHandle,
+  Observation,
   SessionHandle,
   SimulatedEnvironment,
   Simulator,

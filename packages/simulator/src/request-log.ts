@@ -39,8 +39,10 @@ export class RequestLog {
   readonly #answered = new WeakSet<LoggedRequest>();
   readonly #waiting = new Set<(request: LoggedRequest) => void>();
 
-  constructor(capacity: number) {
+  /** @param observe hears of each request that was answered or cut off */
+  constructor(capacity: number, observe: (request: LoggedRequest) => void) {
     this.#capacity = capacity;
+    this.#waiting.add(observe);
   }
 
   add(request: LoggedRequest): void {

@@ -60,7 +60,31 @@ const turn = z.strictObject({
   end: z.enum(["terminated", "deleted"]).optional(),
 });
 
-const script = z.strictObject({ name: z.string().optional(), turns: z.array(turn) });
+const store = z.strictObject({
+  name: z.string().min(1),
+  description: z.string().optional(),
+  access: z.enum(["read_write", "read_only"]).optional(),
+  instructions: z.string().optional(),
+  memories: z.record(z.string().startsWith("/"), z.string()).optional(),
+});
+
+const skill = z.strictObject({
+  name: z.string().min(1),
+  description: z.string().optional(),
+  files: z
+    .record(
+      z.string().min(1),
+      z.union([z.string(), z.strictObject({ content: z.union([z.string(), z.instanceof(Uint8Array)]), executable: z.boolean().optional() })]),
+    )
+    .optional(),
+});
+
+const script = z.strictObject({
+  name: z.string().optional(),
+  memoryStores: z.array(store).optional(),
+  skills: z.array(skill).optional(),
+  turns: z.array(turn),
+});
 
 /** @throws {ScriptError} naming each wrong value by its path */
 export function checkScript(value: unknown): asserts value is Script {

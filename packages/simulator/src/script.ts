@@ -1,11 +1,34 @@
 import type { CallRecord, CallResult } from "./report.ts";
+import type { SkillFile } from "./skills.ts";
 import type { JsonObject, StopReason } from "./wire.ts";
 
 /** A whole session as data: what the model says and calls, turn by turn. The same in TypeScript and in YAML. */
 export interface Script {
   /** Shown in the session's title when none is given. */
   readonly name?: string;
+  /** Memory stores that are made for the session and attached to it. Only for a session's own script, not for an agent's. */
+  readonly memoryStores?: readonly ScriptStore[];
+  /** Skills that are made for the session, beside those of its agent. Only for a session's own script. */
+  readonly skills?: readonly ScriptSkill[];
   readonly turns: readonly Turn[];
+}
+
+export interface ScriptStore {
+  /** Its mount path is made of it: `Team Notes` is at `/mnt/memory/team-notes`. */
+  readonly name: string;
+  readonly description?: string;
+  /** Default `read_write`. */
+  readonly access?: "read_write" | "read_only";
+  readonly instructions?: string;
+  /** Contents by path; a path starts with `/`. */
+  readonly memories?: Readonly<Record<string, string>>;
+}
+
+export interface ScriptSkill {
+  readonly name: string;
+  readonly description?: string;
+  /** By path inside the skill. A `SKILL.md` is made where there is none. */
+  readonly files?: Readonly<Record<string, SkillFile>>;
 }
 
 /** One model request: everything in it is emitted together, and the next one starts when all its calls are settled. */

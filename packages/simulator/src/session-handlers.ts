@@ -55,6 +55,7 @@ export function sessionHandlers(plane: ControlPlane): HandlersOf<"sessions"> {
         environmentId: body.environment_id,
         agentId: id,
         overrides,
+        skills: [],
         title: body.title ?? null,
         metadata: mergeMetadata({}, body.metadata ?? {}),
         resources: body.resources ?? [],

@@ -29,9 +29,17 @@ export interface SimulatorOptions {
   /** Agents that `POST /v1/sessions` may name, by id. An agent that is not here is unknown (404). Default: none but `simulator.agentId`. */
   readonly agents?: Readonly<Record<string, AgentSpec>>;
   readonly behaviour?: Partial<Behaviour>;
+  /** Hears of what happens, while it happens. It must not throw. */
+  readonly observer?: (observation: Observation) => void;
   /** Requests that the log keeps. Default 100,000. */
   readonly requestLogCapacity?: number;
 }
+
+/** A request that was answered or cut off; a session that is new; an event that was appended, or stamped as applied. */
+export type Observation =
+  | { readonly type: "request"; readonly request: LoggedRequest }
+  | { readonly type: "session"; readonly session: SessionHandle }
+  | { readonly type: "event"; readonly session: SessionHandle; readonly event: SessionEvent };
 
 export interface CreateSessionOptions {
   /** What the model does, as data. It is checked; what is wrong is named with its path. Not together with `brain`. */
@@ -115,6 +123,8 @@ export interface SessionHandle {
   readonly finished: Promise<SessionReport>;
   /** The report as it would be now. */
   report(): SessionReport;
+  /** The memory stores that it has, those that exist no more left out. */
+  readonly memoryStores: readonly MemoryStoreHandle[];
   /** Work items of this session, oldest first, as the API shows them. */
   readonly work: readonly WireWork[];
   /** Send any events. @throws {ApiFailure} what the API would refuse */

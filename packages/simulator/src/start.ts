@@ -13,6 +13,9 @@ import type { Handlers } from "./request.ts";
 import { resourceHandlers } from "./resource-handlers.ts";
 import { RequestLog } from "./request-log.ts";
 import { createApiServer } from "./server.ts";
+import { ScriptError } from "./script-schema.ts";
+import { stageScript } from "./script-fixtures.ts";
+import type { Brain, Script } from "./script.ts";
 import { sessionHandlers } from "./session-handlers.ts";
 import { skillHandle } from "./skill-handle.ts";
 import { skillHandlers } from "./skill-handlers.ts";
@@ -31,9 +34,14 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const behaviour: Behaviour = { ...defaultBehaviour, ...options.behaviour };
   const agentId = mintId("agent");
   const agents = new Map([[agentId, {}], ...Object.entries(options.agents ?? {})]);
-  for (const { brain } of agents.values()) if (brain !== undefined) toBrain(brain);
-  const plane = new ControlPlane(clock, behaviour, agents);
-  const log = new RequestLog(options.requestLogCapacity ?? 100_000);
+  for (const { brain } of agents.values()) if (brain !== undefined) checkAgentBrain(brain);
+  const { observer } = options;
+  const plane = new ControlPlane(clock, behaviour, agents, (record, event) => {
+    if (observer === undefined) return;
+    const session = sessionHandle(plane, record);
+    observer(event === null ? { type: "session", session } : { type: "event", session, event });
+  });
+  const log = new RequestLog(options.requestLogCapacity ?? 100_000, (request) => observer?.({ type: "request", request }));
   const environment = plane.createEnvironment("default", "self_hosted");
   const issueKey = (environmentId: string): string => plane.credentials.issue({ kind: "environment_key", environmentId });
   const environmentKey = issueKey(environment.id);
@@ -125,18 +133,29 @@ function createSession(
   defaults: { readonly agentId: string; readonly environmentId: string },
   options: CreateSessionOptions,
 ): SessionHandle {
-  if (options.script !== undefined && options.brain !== undefined) throw new TypeError("createSession: give script or brain, not both");
-  const brain = options.brain ?? (options.script === undefined ? undefined : toBrain(options.script));
-  const { agent, prompt = "Begin." } = options;
+  const { agent, script, prompt = "Begin.", memoryStores = [] } = options;
+  if (script !== undefined && options.brain !== undefined) throw new TypeError("createSession: give script or brain, not both");
+  const brain = options.brain ?? (script === undefined ? undefined : toBrain(script));
+  const staged = stageScript(plane, script ?? { turns: [] });
   const record = plane.createSession({
     environmentId: options.environmentId ?? defaults.environmentId,
     agentId: typeof agent === "string" ? agent : defaults.agentId,
     ...(typeof agent === "object" ? { agent } : {}),
     ...(brain === undefined ? {} : { brain }),
-    title: options.title ?? options.script?.name ?? null,
+    skills: staged.skills,
+    title: options.title ?? script?.name ?? null,
     metadata: options.metadata ?? {},
-    resources: (options.memoryStores ?? []).map(({ id, ...attachment }) => ({ type: "memory_store", memory_store_id: id, ...attachment })),
+    resources: [...memoryStores, ...staged.memoryStores].map(({ id, ...more }) => ({ type: "memory_store", memory_store_id: id, ...more })),
     events: prompt === null ? [] : [{ type: "user.message", content: textBlocks(prompt) }],
   });
   return sessionHandle(plane, record);
+}
+
+/** @throws {ScriptError} no script, or one with what only a session can have */
+function checkAgentBrain(brain: Brain | Script): void {
+  toBrain(brain);
+  if (typeof brain === "function") return;
+  if (brain.memoryStores !== undefined || brain.skills !== undefined) {
+    throw new ScriptError("script: memoryStores and skills go with a session's own script, not with an agent's");
+  }
 }

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { parseScript, startSimulator, VirtualClock, type Script } from "@glovebox/simulator";
+import { readZip } from "./archive-reader.ts";
 
 const yaml = `name: two turns
 turns:
@@ -64,6 +65,69 @@ test("a script that is wrong in TypeScript is refused before anything is created
   expect(() => simulator.createSession({ script })).toThrow("script.turns[0].calls[0].name: Too small");
   expect(() => simulator.createSession({ script: { turns: [] }, brain: async function* () {} })).toThrow("not both");
   await expect(startSimulator({ agents: { a: { brain: { turns: [{ pauseMs: -1 }] } } } })).rejects.toThrow("turns[0].pauseMs");
+});
+
+const staged = `memoryStores:
+  - name: Team Notes
+    access: read_only
+    instructions: Read first.
+    memories: { /rules.md: Be kind. }
+  - { name: Scratch }
+skills:
+  - name: pdf
+    description: Reads PDF.
+    files:
+      SKILL.md: "# pdf"
+      scripts/run.sh: { content: "#!/bin/sh", executable: true }
+turns: []
+`;
+
+test("a script's memory stores and skills are made for its session, beside the agent's own skills", async () => {
+  await using simulator = await startSimulator();
+  const own = simulator.createSkill({ name: "own" });
+  const store = simulator.createMemoryStore({ name: "Mine" });
+  const session = simulator.createSession({ script: parseScript(staged), agent: { skills: [own.reference()] }, memoryStores: [{ id: store.id }] });
+  expect(session.memoryStores.map(({ name, memories }) => [name, memories])).toEqual([
+    ["Mine", {}],
+    ["Team Notes", { "/rules.md": "Be kind." }],
+    ["Scratch", {}],
+  ]);
+  const read = async (path: string): Promise<Response> =>
+    fetch(`${simulator.url}${path}`, { headers: { authorization: `Bearer ${simulator.apiKey}`, "anthropic-beta": "managed-agents-2026-04-01" } });
+  const shown = (await (await read(`/v1/sessions/${session.id}`)).json()) as {
+    readonly agent: { readonly skills: readonly { readonly skill_id: string; readonly version: string }[] };
+    readonly resources: readonly unknown[];
+  };
+  expect(shown.resources.slice(1)).toMatchObject([
+    { name: "Team Notes", access: "read_only", instructions: "Read first.", mount_path: "/mnt/memory/team-notes" },
+    { name: "Scratch", access: "read_write", instructions: null },
+  ]);
+  expect(shown.agent.skills).toMatchObject([{ skill_id: own.id }, { version: "latest" }]);
+  const version = (await (await read(`/v1/skills/${shown.agent.skills[1]?.skill_id}/versions/latest`)).json()) as { readonly id: string };
+  const content = await read(`/v1/skills/${shown.agent.skills[1]?.skill_id}/versions/${version.id}/content`);
+  expect(readZip(Buffer.from(await content.arrayBuffer())).map(({ name, mode }) => [name, mode])).toEqual([
+    ["pdf/SKILL.md", 0o644],
+    ["pdf/scripts/run.sh", 0o755],
+  ]);
+  expect(simulator.createSession({ script: parseScript(staged) }).memoryStores).toHaveLength(2);
+});
+
+test("memory stores and skills that are wrong are named, and an agent's script can have none", async () => {
+  const message = (text: string): string => {
+    try {
+      parseScript(`${text}\nturns: []\n`);
+      return "accepted";
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+  expect(message("memoryStores: [{ name: a, memories: { a.md: x } }]")).toMatch(/^script:1:\d+: memoryStores\[0\]\.memories\.a\.md: /);
+  expect(message("memoryStores: [{ name: a, access: full }]")).toMatch(/memoryStores\[0\]\.access: /);
+  expect(message("skills: [{ name: a, files: { x: { executable: true } } }]")).toMatch(/skills\[0\]\.files\.x: /);
+  const { memoryStores } = parseScript(staged);
+  await expect(startSimulator({ agents: { a: { brain: { turns: [], ...(memoryStores === undefined ? {} : { memoryStores }) } } } })).rejects.toThrow(
+    "go with a session's own script",
+  );
 });
 
 test("each expectation that fails is reported readably, with the first difference", async () => {

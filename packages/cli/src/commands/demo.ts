@@ -5,7 +5,7 @@ import { type Command, type CommandContext, defineCommand } from "../command.ts"
 import { demoScript } from "../demo-script.ts";
 import { DemoView } from "../demo-view.ts";
 import { formatDuration } from "../duration.ts";
-import { CommandError, exitCodes } from "../failure.ts";
+import { CommandError, exitCodes, UsageError } from "../failure.ts";
 import { plural } from "../plural.ts";
 import { type Choice, chooseProvider, machineOwnerKey, providerFlag } from "../providers.ts";
 import { safeJson, sanitiseLine, sanitiseText } from "../sanitise.ts";
@@ -32,6 +32,9 @@ export const demo: Command = defineCommand({
   positionals: { min: 0, max: 0, name: "" },
   run: async ({ flags }, context) => {
     const script = flags.script === undefined ? demoScript : await readScript(resolve(context.cwd, flags.script), flags.script);
+    if (script.memoryStores !== undefined || script.skills !== undefined) {
+      throw new UsageError("--script: memory stores and skills are for glovebox simulator; the demo has none");
+    }
     const out = terminal(context.stdout, context.env);
     const choice = await chooseProvider(flags.provider, context.signal);
     if (!flags.json) out.line(`Runs on ${out.paint(choice.provider.name, "bold")}: ${sanitiseLine(choice.because)}`);
